@@ -1,0 +1,50 @@
+# The one list of commands. Any Node >= 20 with npm fetches the pinned Node 24 (runtime/) and, with it, the rest.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+ARCH := $(shell uname -m | sed 's/x86_64/x64/;s/aarch64/arm64/')
+RUNTIME := $(CURDIR)/runtime/node_modules/node-linux-$(ARCH)/bin
+export PATH := $(RUNTIME):$(CURDIR)/node_modules/.bin:$(PATH)
+export UV_THREADPOOL_SIZE ?= 16
+NPM := npm --no-audit --no-fund --loglevel=error
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST)
+
+run: install ## start every stage in one process on embedded engines
+	@exec node cmd/ingest.ts
+
+test: install ## everything: format, lint, types, unit and whole-system tests
+	@$(MAKE) --no-print-directory static
+	@vitest run --reporter=default --reporter=./test/summary.ts
+
+check: install static ## what to run before a commit: format, lint, types, tidy, unit tests (under a minute)
+	@vitest run --project unit --reporter=default --reporter=./test/summary.ts
+
+static: install
+	@oxfmt --check
+	@oxlint --type-aware --deny-warnings --quiet
+	@tsc
+
+fix: install ## format and mend what can be mended
+	@oxfmt && oxlint --type-aware --fix
+
+docs: install ## generate docs/, schemas/ and deploy/env.example from the code
+	@node cmd/gendoc.ts
+
+bench: install ## measure, and write bench/results
+	@node bench/run.ts
+
+install: node_modules/.installed
+
+node_modules/.installed: runtime/node_modules/.installed package-lock.json
+	@echo 'installing packages (package-lock.json)' >&2
+	@$(NPM) ci --ignore-scripts >&2
+	@touch $@
+
+runtime/node_modules/.installed: runtime/package-lock.json
+	@command -v npm >/dev/null || { echo 'npm is not on the PATH: install Node 20 or newer with npm first' >&2; exit 2; }
+	@echo 'installing Node 24 (runtime/package-lock.json)' >&2
+	@cd runtime && $(NPM) ci --ignore-scripts >&2
+	@touch $@
+
+.PHONY: help run test check static fix docs bench install

@@ -1,0 +1,67 @@
+import { describe, expect, test } from 'vitest'
+import { loadConfig, settingText, SETTINGS } from './config.ts'
+
+const problemsOf = (environment: Record<string, string>): string => {
+  try {
+    loadConfig(environment)
+    return ''
+  } catch (error) {
+    return String(error)
+  }
+}
+
+describe('settings', () => {
+  test('an empty environment gives a working configuration', () => {
+    const config = loadConfig({})
+    expect(config.smtpPort).toBe(2525)
+    expect(config.metricsListen).toEqual({ host: '127.0.0.1', port: 9090 })
+  })
+
+  test('a default derives from the setting it names', () => {
+    const config = loadConfig({ DATA_DIR: '/srv/mail', SMTP_DOMAIN: 'Example.ORG' })
+    expect(config.spoolDir).toBe('/srv/mail/spool')
+    expect(config.objectStoreUrl).toBe('file:/srv/mail/objects')
+    expect(config.smtpHostname).toBe('example.org')
+    expect(config.postmasterMailbox).toBe('postmaster@example.org')
+  })
+
+  test('all problems are reported together', () => {
+    const problems = problemsOf({ SMTP_PORT: 'x', PARSER_PROCESSES: '0', METRICS_LISTEN: '0.0.0.0:9090' })
+    expect(problems).toMatch(/SMTP_PORT/)
+    expect(problems).toMatch(/PARSER_PROCESSES/)
+    expect(problems).toMatch(/METRICS_LISTEN: must be a loopback address/)
+  })
+
+  test.each([
+    ['SMTP_PORT', '65536', 'past the last port'],
+    ['SMTP_PORT', '-1', 'a sign'],
+    ['SMTP_PORT', '25.0', 'not whole'],
+    ['SMTP_MAX_MESSAGE_SIZE', '25MB', 'a limit with a suffix would be NaN'],
+    ['SMTP_DOMAIN', 'bad_domain!', 'no domain'],
+    ['POSTMASTER_MAILBOX', 'postmaster', 'no domain in an address'],
+    ['OBJECT_STORE_URL', 'ftp://x', 'no adapter'],
+    ['METRICS_LISTEN', '192.0.2.1:9090', 'R29: loopback only'],
+    ['METRICS_LISTEN', '127.0.0.1.example.org:9090', 'R29: a name that begins like loopback'],
+    ['LOG_LEVEL', 'loud', 'not in the set'],
+  ])('%s=%s is refused (%s)', (env, value, _why) => {
+    expect(problemsOf({ [env]: value })).toContain(`${env}: must be`)
+  })
+
+  test('resume must not be below the floor', () => {
+    expect(problemsOf({ SPOOL_FREE_MIN: '100', SPOOL_FREE_RESUME: '99' })).toContain('SPOOL_FREE_RESUME')
+  })
+
+  test('zero is a value, not a missing one', () => {
+    expect(loadConfig({ INDEX_RETRIES: '0' }).indexRetries).toBe(0)
+  })
+
+  test('an empty variable counts as not set', () => {
+    expect(settingText('SMTP_PORT', { SMTP_PORT: '' })).toEqual({ text: '2525', origin: 'default' })
+  })
+
+  test('names are unique and upper-case', () => {
+    const names = Object.values(SETTINGS).map((each) => each.env)
+    expect(new Set(names).size).toBe(names.length)
+    expect(names.filter((name) => !/^[A-Z][A-Z_]+$/.test(name))).toEqual([])
+  })
+})

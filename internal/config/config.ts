@@ -1,0 +1,59 @@
+// Package config reads every setting once, from one environment, and reports all problems together.
+
+import { SETTINGS, type Config, type Setting, type SettingName } from './settings.ts'
+
+export { SETTINGS, type Config, type Setting, type SettingName } from './settings.ts'
+export type { Listen } from './parse.ts'
+
+export type Environment = Readonly<Record<string, string | undefined>>
+
+/** The process must not start; the message lists every problem, one a line. */
+export class ConfigError extends Error {
+  constructor(problems: readonly string[]) {
+    super(['bad configuration', ...problems.map((problem) => `  ${problem}`)].join('\n'))
+    this.name = 'ConfigError'
+  }
+}
+
+/** Where a value came from. */
+export type Origin = 'environment' | 'default'
+
+const byEnv = new Map(Object.values(SETTINGS).map((each: Setting<unknown>) => [each.env, each]))
+
+/** The text of one setting and its origin. An empty variable counts as not set, as in env files. */
+export function settingText(env: string, environment: Environment): { text: string; origin: Origin } {
+  const setting = byEnv.get(env)
+  if (setting === undefined) throw new TypeError(`no setting ${env}`)
+  const given = environment[env]
+  if (given !== undefined && given !== '') return { text: given, origin: 'environment' }
+  const { fallback } = setting
+  const text = typeof fallback === 'string' ? fallback : fallback((other) => settingText(other, environment).text)
+  return { text, origin: 'default' }
+}
+
+/** Reads all settings. Throws one ConfigError that names every problem. */
+export function loadConfig(environment: Environment): Config {
+  const problems: string[] = []
+  const values: Partial<Record<SettingName, unknown>> = {}
+  for (const [name, setting] of Object.entries(SETTINGS) as [SettingName, Setting<unknown>][]) {
+    const { text, origin } = settingText(setting.env, environment)
+    try {
+      values[name] = setting.parse(text)
+    } catch (error) {
+      // A default that derives from a bad setting would only repeat that setting's problem.
+      if (origin === 'environment') problems.push(`${setting.env}: ${(error as TypeError).message}`)
+    }
+  }
+  problems.push(...relations(values as Partial<Config>))
+  if (problems.length > 0) throw new ConfigError(problems)
+  return values as Config
+}
+
+/** What settings must keep among each other. */
+function relations(config: Partial<Config>): string[] {
+  const { spoolFreeMin, spoolFreeResume } = config
+  const wrong = spoolFreeMin !== undefined && spoolFreeResume !== undefined && spoolFreeResume < spoolFreeMin
+  return wrong
+    ? [`SPOOL_FREE_RESUME: must not be below SPOOL_FREE_MIN (${spoolFreeMin}), got "${spoolFreeResume}"`]
+    : []
+}

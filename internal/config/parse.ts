@@ -1,0 +1,76 @@
+// Parsers of setting values. Each returns the value or throws a TypeError whose message completes "SMTP_PORT: ...".
+// A bad limit is refused, never replaced by a default: NaN would turn a guard off.
+
+import { isAbsolute, resolve } from 'node:path'
+
+const refuse = (what: string, text: string): never => {
+  throw new TypeError(`must be ${what}, got ${JSON.stringify(text)}`)
+}
+
+/** A whole number within bounds, in the unit that the setting names. */
+export const whole =
+  (min: number, max: number) =>
+  (text: string): number => {
+    const value = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN
+    return value >= min && value <= max ? value : refuse(`a whole number from ${min} to ${max}`, text)
+  }
+
+export const oneOf =
+  <T extends string>(...values: readonly T[]) =>
+  (text: string): T =>
+    values.find((value) => value === text) ?? refuse(`one of ${values.join(', ')}`, text)
+
+export const text = (value: string): string => (value.trim() === '' ? refuse('set', value) : value)
+
+/** A directory or file; relative ones are taken from where the process was started. */
+export const path = (value: string): string => (isAbsolute(text(value)) ? value : resolve(value))
+
+const LABEL = '[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?'
+const DOMAIN = new RegExp(`^(?=.{1,253}$)${LABEL}(\\.${LABEL})*$`)
+
+/** A domain name in A-labels (RFC 5890 2.3.2.1), made lower-case. */
+export const domain = (value: string): string =>
+  DOMAIN.test(value.toLowerCase()) ? value.toLowerCase() : refuse('a domain name', value)
+
+/** `local@domain`. */
+export const address = (value: string): string => {
+  const at = value.lastIndexOf('@')
+  if (at < 1) return refuse('an address like postmaster@example.org', value)
+  return `${value.slice(0, at)}@${domain(value.slice(at + 1))}`
+}
+
+/** The local part before the plus: letters, digits and dashes. */
+export const localPart = (value: string): string =>
+  /^[a-z0-9-]{1,32}$/i.test(value) ? value.toLowerCase() : refuse('1 to 32 letters, digits or dashes', value)
+
+/** An IP address to bind. */
+export const host = (value: string): string =>
+  /^[0-9a-f.:]+$/i.test(value) || value === 'localhost' ? value : refuse('an IP address', value)
+
+export interface Listen {
+  host: string
+  port: number
+}
+
+/** `host:port`. */
+export const listen = (value: string): Listen => {
+  const match = /^(?:\[([0-9a-f:]+)\]|([0-9a-z.-]+)):(\d{1,5})$/i.exec(value)
+  const port = Number(match?.[3] ?? Number.NaN)
+  if (match === null || !(port <= 65_535)) return refuse('like 127.0.0.1:9090', value)
+  return { host: match[1] ?? match[2] ?? '', port }
+}
+
+/** `host:port` on this machine only (R29): metrics tell strangers too much. */
+export const loopbackListen = (value: string): Listen => {
+  const place = listen(value)
+  const loopback = place.host === 'localhost' || place.host === '::1' || /^127\.\d+\.\d+\.\d+$/.test(place.host)
+  return loopback ? place : refuse('a loopback address such as 127.0.0.1:9090', value)
+}
+
+/** An engine's URL with one of the schemes that have an adapter. */
+export const engineUrl =
+  (...schemes: readonly string[]) =>
+  (value: string): string =>
+    schemes.some((scheme) => value.startsWith(`${scheme}:`) && value.length > scheme.length + 1)
+      ? value
+      : refuse(`a URL that begins with ${schemes.map((scheme) => `${scheme}:`).join(' or ')}`, value)

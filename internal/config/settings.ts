@@ -1,0 +1,75 @@
+// Every setting: name, default, unit, meaning, parser. docs/settings.md and deploy/env.example are generated from this table.
+
+import * as parse from './parse.ts'
+
+/** A default is a text, or derives from the texts of other settings. */
+type Default = string | ((of: (env: string) => string) => string)
+
+export interface Setting<T> {
+  env: string
+  fallback: Default
+  /** Empty for texts and URLs. */
+  unit: '' | 'bytes' | 'ms' | 'count'
+  meaning: string
+  parse(text: string): T
+}
+
+function setting<T>(
+  env: string,
+  read: (text: string) => T,
+  fallback: Default,
+  meaning: string,
+  unit: Setting<T>['unit'] = '',
+): Setting<T> {
+  return { env, parse: read, fallback, meaning, unit }
+}
+
+const MIB = 1024 * 1024
+const mib = (count: number) => String(count * MIB)
+const GIB = 1024 * MIB
+
+// One statement a line: the table reads as a table.
+// prettier-ignore
+export const SETTINGS = {
+  dataDir: setting('DATA_DIR', parse.path, './data', 'Directory of everything that is kept on this machine.'),
+  deployment: setting('DEPLOYMENT', parse.text, 'local', 'Name of this deployment; part of every event\'s source.'),
+  logLevel: setting('LOG_LEVEL', parse.oneOf('debug', 'info', 'warn', 'error'), 'info', 'Least severe log lines written.'),
+  logFile: setting('LOG_FILE', parse.text, '-', 'File that JSON log lines go to; `-` is standard output. `make run` uses DATA_DIR/ingest.log unless this is set.'),
+  metricsListen: setting('METRICS_LISTEN', parse.loopbackListen, '127.0.0.1:9090', 'Listener of /metrics, /healthz and /readyz; anything but a loopback address is refused. Port 9091 for uploaderd, 9092 for indexerd unless set.'),
+
+  smtpHost: setting('SMTP_HOST', parse.host, '127.0.0.1', 'Address that the SMTP listener binds.'),
+  smtpPort: setting('SMTP_PORT', parse.whole(0, 65_535), '2525', 'Port of the SMTP listener; 0 takes a free one.', 'count'),
+  smtpDomain: setting('SMTP_DOMAIN', parse.domain, 'mail.localhost', 'Hosted domain whose `<prefix>+<tenant>` addresses route to tenants.'),
+  smtpHostname: setting('SMTP_HOSTNAME', parse.domain, (of) => of('SMTP_DOMAIN'), 'Name in the banner and in Received.'),
+  smtpPlusPrefix: setting('SMTP_PLUS_PREFIX', parse.localPart, 'orders', 'Local part before the plus in addresses that route to a tenant: `orders+acme@`.'),
+  smtpMaxMessageSize: setting('SMTP_MAX_MESSAGE_SIZE', parse.whole(1024, GIB), mib(25), 'Largest message; larger ones get 552 5.3.4. A tenant may have a smaller limit of its own.', 'bytes'),
+  smtpMaxRecipients: setting('SMTP_MAX_RECIPIENTS', parse.whole(100, 10_000), '1000', 'Recipients of one transaction; the surplus gets 452 4.5.3 (RFC 5321 4.5.3.1.8: at least 100).', 'count'),
+  smtpMaxSessions: setting('SMTP_MAX_SESSIONS', parse.whole(1, 100_000), '500', 'Sessions at one time; more get 421.', 'count'),
+  smtpIdleTimeoutMs: setting('SMTP_IDLE_TIMEOUT_MS', parse.whole(1000, 3_600_000), '300000', 'A session that sends nothing for so long is closed (RFC 5321 4.5.3.2.7: at least 5 minutes).', 'ms'),
+  smtpDrainTimeoutMs: setting('SMTP_DRAIN_TIMEOUT_MS', parse.whole(0, 600_000), '30000', 'On shutdown, how long transfers under way may take to finish.', 'ms'),
+  postmasterMailbox: setting('POSTMASTER_MAILBOX', parse.address, (of) => `postmaster@${of('SMTP_DOMAIN')}`, 'Mailbox that gets postmaster@ and abuse@ of every hosted domain that has none of its own.'),
+
+  spoolDir: setting('SPOOL_DIR', parse.path, (of) => `${of('DATA_DIR')}/spool`, 'Directory of accepted mail; on a local disk that honours fsync.'),
+  spoolFreeMin: setting('SPOOL_FREE_MIN', parse.whole(0, 1024 * GIB), mib(256), 'Free space that mail never takes; below it new mail gets 452 4.3.1.', 'bytes'),
+  spoolFreeResume: setting('SPOOL_FREE_RESUME', parse.whole(0, 1024 * GIB), mib(320), 'Once short of space, free space at which mail is taken again; not below SPOOL_FREE_MIN.', 'bytes'),
+
+  objectStoreUrl: setting('OBJECT_STORE_URL', parse.engineUrl('file'), (of) => `file:${of('DATA_DIR')}/objects`, 'Object store for raw messages and attachments: file:DIRECTORY.'),
+  eventLogUrl: setting('EVENT_LOG_URL', parse.engineUrl('sqlite'), (of) => `sqlite:${of('DATA_DIR')}/events.db`, 'Event log: sqlite:FILE.'),
+  databaseUrl: setting('DATABASE_URL', parse.engineUrl('sqlite'), (of) => `sqlite:${of('DATA_DIR')}/store.db`, 'Store of tenants, messages and documents: sqlite:FILE.'),
+
+  uploadConcurrency: setting('UPLOAD_CONCURRENCY', parse.whole(1, 256), '16', 'Entries on their way from the spool to the object store at one time.', 'count'),
+  uploadRetryMaxMs: setting('UPLOAD_RETRY_MAX_MS', parse.whole(100, 3_600_000), '30000', 'Longest pause between two tries while the object store or the event log fails.', 'ms'),
+  directoryRefreshMs: setting('DIRECTORY_REFRESH_MS', parse.whole(100, 3_600_000), '1000', 'How often uploaderd looks for changed tenants, domains and mailboxes.', 'ms'),
+
+  indexConcurrency: setting('INDEX_CONCURRENCY', parse.whole(1, 1024), '32', 'Messages under way in the indexer at one time.', 'count'),
+  indexRetries: setting('INDEX_RETRIES', parse.whole(0, 1000), '8', 'Tries after the first when an object is missing; then the message is FAILED.', 'count'),
+  parserProcesses: setting('PARSER_PROCESSES', parse.whole(1, 64), '2', 'Child processes that parse; each has one message at a time.', 'count'),
+  parserDeadlineMs: setting('PARSER_DEADLINE_MS', parse.whole(100, 600_000), '20000', 'Time to parse a message, plus one second for each MiB; then the child is killed and the message quarantined.', 'ms'),
+  parserMemoryMax: setting('PARSER_MEMORY_MAX', parse.whole(64 * MIB, 16 * GIB), mib(384), 'Resident memory of one parser child; above it the child is killed and the message quarantined.', 'bytes'),
+  mimePartsMax: setting('MIME_PARTS_MAX', parse.whole(1, 1000), '1000', 'MIME parts of one message; more are quarantined.', 'count'),
+  mimeDepthMax: setting('MIME_DEPTH_MAX', parse.whole(1, 1000), '100', 'Depth of nested MIME parts; deeper ones are quarantined.', 'count'),
+  mimeHeaderMax: setting('MIME_HEADER_MAX', parse.whole(1024, MIB), mib(1), 'Size of one header block; larger ones are quarantined.', 'bytes'),
+} as const
+
+export type SettingName = keyof typeof SETTINGS
+export type Config = { readonly [K in SettingName]: ReturnType<(typeof SETTINGS)[K]['parse']> }

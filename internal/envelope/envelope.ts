@@ -1,0 +1,62 @@
+// Package envelope holds what SMTP says about a message beside its bytes (RFC 5321 2.3.1), and the ids that derive from it.
+// Pure values: no I/O, no clock.
+
+export { parseMailbox, parsePath, type Mailbox } from './address.ts'
+export { attachmentKey, eventId, messageId, objectKeys, uuidv5, type ObjectKeys } from './identity.ts'
+export { traceIdOf } from './trace.ts'
+
+/** How an entry came in. SMTP is the first channel; another would append the same kind of entry (R12). */
+export type Source = 'EMAIL'
+
+/** One accepted RCPT TO. */
+export interface Recipient {
+  /** As the client wrote it, without the angle brackets. */
+  address: string
+  /** Slug of the tenant it belongs to. */
+  tenant: string
+  /** The mailbox it was routed to, `local@domain`: domain in lower-case A-labels, plus tag removed where it is no tenant. */
+  mailbox: string
+}
+
+/** The peer that delivered. */
+export interface Client {
+  address: string
+  port: number
+  /** The name given in HELO or EHLO, as it was given. */
+  helo: string
+  tls?: { version: string; cipher: string }
+}
+
+/** What one accepted transaction says; the JSON of a spool frame. Sizes and digests are in the frame's header. */
+export interface Envelope {
+  /** UUIDv7 of the transaction; quoted in the 250 and in our Received header. */
+  entryId: string
+  source: Source
+  /** ISO 8601, UTC, with milliseconds: when the last byte had been read. */
+  receivedAt: string
+  client: Client
+  /** Reverse path without brackets; empty for the null sender (RFC 5321 4.5.5). */
+  mailFrom: string
+  recipients: Recipient[]
+  smtpUtf8: boolean
+  /** BODY parameter, RFC 6152. */
+  body: '7BIT' | '8BITMIME'
+  /** W3C traceparent begun at MAIL FROM. */
+  traceparent: string
+  /** Header lines of ours, CRLF-terminated, kept beside the bytes and never mixed into them (RFC 5321 4.4). */
+  traceHeaders: { returnPath: string; received: string }
+}
+
+/** The `.json` object of one message: the envelope as its tenant may see it, and where and what the raw bytes are. */
+export interface MessageMeta {
+  version: 1
+  messageId: string
+  tenant: string
+  /** The entry's envelope with this tenant's recipients only. */
+  envelope: Envelope
+  sizeBytes: number
+  /** Hex SHA-256 of the bytes as received. */
+  sha256: string
+  /** Object key of the `.eml`. */
+  rawKey: string
+}

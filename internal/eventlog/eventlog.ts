@@ -1,0 +1,59 @@
+// Package eventlog keeps the events of the product in order, for any number of consumers, replayable from any offset.
+//
+// Events with one key (the message id) keep their order. Delivery is at least once; event ids are stable, so a consumer that
+// remembers ids, or whose effect is an upsert, sees each fact once. The vocabulary is in events.ts.
+
+import type { MailEvent } from './events.ts'
+
+export {
+  EVENT_TYPES,
+  TOPICS,
+  isEventType,
+  makeEvent,
+  topicOf,
+  type EventData,
+  type EventType,
+  type MailEvent,
+  type Topic,
+} from './events.ts'
+
+/** A place in the log. Offsets of one partition grow by one; the first is 0. */
+export interface Position {
+  topic: string
+  partition: number
+  offset: number
+}
+
+/** An event and where it stands. `appendedAt` is the log's own time, milliseconds since 1970. */
+export interface LoggedEvent extends Position {
+  event: MailEvent
+  appendedAt: number
+}
+
+/** What a consumer wants. */
+export interface Consumption {
+  /** Consumer group: members of one group share the partitions. Undefined reads everything and commits nothing. */
+  group?: string
+  topics: readonly string[]
+  /** First offset wanted of a partition, asked when the partition is assigned: the caller's own checkpoint. */
+  startAt(topic: string, partition: number): Promise<number>
+  /** Most events in one batch. */
+  batchMax: number
+  /** Ends the iteration, without an error. */
+  signal: AbortSignal
+  /** Stop at the present end of the log instead of waiting for more. */
+  untilEnd?: boolean
+}
+
+/** The log. Trouble of the engine rejects; callers retry with backoff. */
+export interface EventLog {
+  /** Resolves when every event is durable in the log. After a rejection some may be there: append again, ids are stable. */
+  append(events: readonly MailEvent[]): Promise<void>
+  /** Batches in order for each partition. A batch is one partition's. */
+  consume(want: Consumption): AsyncIterable<readonly LoggedEvent[]>
+  /** For each partition of `topic` the offset that the next event gets; lag is the distance to it. */
+  ends(topic: string): Promise<Position[]>
+  /** For each partition of `topic` the first offset appended at or after `timeMs`. */
+  offsetsAt(topic: string, timeMs: number): Promise<Position[]>
+  close(): Promise<void>
+}

@@ -1,0 +1,33 @@
+// Two projects: `unit` is quick and runs in `make check`; `system` starts processes, crashes them and takes its time.
+import { defineConfig } from 'vitest/config'
+
+const slow = ['test/**/*.test.ts', '**/*.long.test.ts']
+const quickChecks = ['test/tidy.test.ts', 'test/docs.test.ts']
+
+export default defineConfig({
+  test: {
+    pool: 'forks',
+    maxWorkers: 2,
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: 'unit',
+          include: ['{spool,internal,cmd}/**/*.test.ts', ...quickChecks],
+          exclude: ['**/*.long.test.ts', '**/node_modules/**'],
+          testTimeout: 20_000,
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'system',
+          include: slow,
+          exclude: [...quickChecks, '**/node_modules/**'],
+          testTimeout: 600_000,
+          hookTimeout: 120_000,
+        },
+      },
+    ],
+  },
+})
