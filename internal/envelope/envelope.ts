@@ -39,7 +39,7 @@ export interface Envelope {
   mailFrom: string
   recipients: Recipient[]
   smtpUtf8: boolean
-  /** BODY parameter, RFC 6152. */
+  /** BODY parameter (RFC 6152 2). */
   body: '7BIT' | '8BITMIME'
   /** W3C traceparent begun at MAIL FROM. */
   traceparent: string

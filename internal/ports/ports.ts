@@ -7,7 +7,7 @@ export interface Clock {
   now(): number
   /** Milliseconds from an arbitrary start; never goes back. Use it for durations and deadlines. */
   monotonic(): number
-  /** Resolves after `ms`; rejects with the signal's reason when it aborts first. Does not keep the process alive by itself. */
+  /** Resolves after `ms`; rejects when `signal` aborts first. */
   sleep(ms: number, signal?: AbortSignal): Promise<void>
 }
 

@@ -1,0 +1,128 @@
+// What every program does first and last: check Node, read settings, open the log, run the parts, exit with a status.
+
+import { mkdirSync } from 'node:fs'
+import { accessSync, constants } from 'node:fs'
+import type { Registry } from '@prometheus-io/client'
+import { ConfigError, loadConfig, type Config, type Environment } from '../internal/config/config.ts'
+import {
+  newRegistry,
+  openLog,
+  openOperatorListener,
+  runParts,
+  systemClock,
+  systemIds,
+  type Check,
+  type Part,
+} from '../internal/daemon/daemon.ts'
+import type { Clock, Ids, Log } from '../internal/ports/ports.ts'
+
+const NODE_MAJOR_MIN = 24
+const EXIT_BAD_START = 2
+
+/** What a stage is built from. */
+export interface Surroundings {
+  config: Config
+  clock: Clock
+  ids: Ids
+  log: Log
+  registry: Registry
+}
+
+/** A running stage: what to stop, what must hold for readiness. */
+export interface Stage {
+  parts: Part[]
+  checks: Check[]
+}
+
+/** The process cannot start, for a reason that one sentence tells. */
+export class CannotStart extends Error {
+  override name = 'CannotStart'
+}
+
+export interface Program {
+  /** Names the process in its log lines. */
+  stage: string
+  /** Settings that this program starts with unless the environment says otherwise. */
+  defaults?: Environment
+  start(around: Surroundings): Promise<Stage>
+  /** Called once everything listens. `metricsUrl` is the operator's listener. */
+  started?(around: Surroundings, metricsUrl: string): Promise<void> | void
+}
+
+/** Runs `program` until a signal or a failure and ends the process: 0 after a signal, 1 after a failure, 2 when it could not start. */
+export async function main(program: Program, environment: Environment): Promise<never> {
+  const parts: Part[] = []
+  try {
+    checkNode()
+    const config = loadConfig({ ...program.defaults, ...withoutEmpty(environment) })
+    makeWritable('DATA_DIR', config.dataDir)
+    const log = openLog({ level: config.logLevel, file: config.logFile, stage: program.stage })
+    const registry = newRegistry(VERSION, environment['GIT_COMMIT'] ?? 'unknown')
+    const around = { config, clock: systemClock, ids: systemIds(systemClock), log, registry }
+
+    const stage = await program.start(around)
+    parts.push(...stage.parts)
+    const { host, port } = config.metricsListen
+    const listener = await openOperatorListener({ host, port, registry, checks: stage.checks }).catch(
+      (error: unknown) => {
+        throw plainly(error, `METRICS_LISTEN ${host}:${port}`)
+      },
+    )
+    parts.push({ name: 'operator listener', stop: () => listener.close() })
+    await program.started?.(around, listener.url)
+    process.exit(await runParts(parts, log))
+  } catch (error) {
+    process.stderr.write(`${sentence(error)}\n`)
+    for (const part of parts.toReversed())
+      await part.stop().catch((failure: unknown) => process.stderr.write(`${part.name}: ${String(failure)}\n`))
+    process.exit(EXIT_BAD_START)
+  }
+}
+
+export const VERSION = '0.1.0'
+
+function checkNode(): void {
+  const major = Number(process.versions.node.split('.')[0])
+  if (major < NODE_MAJOR_MIN) {
+    throw new CannotStart(
+      `Node ${NODE_MAJOR_MIN} or newer is needed, this is ${process.version}; \`make run\` brings the right one`,
+    )
+  }
+}
+
+const withoutEmpty = (environment: Environment): Environment =>
+  Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== undefined && value !== ''))
+
+/** Makes a directory if need be and checks that this process may write to it. */
+export function makeWritable(setting: string, directory: string): void {
+  try {
+    mkdirSync(directory, { recursive: true })
+    accessSync(directory, constants.R_OK | constants.W_OK | constants.X_OK)
+  } catch (error) {
+    throw new CannotStart(`${setting}: ${directory} is not a directory that can be written to (${codeOf(error)})`, {
+      cause: error,
+    })
+  }
+}
+
+const codeOf = (error: unknown): string => (error as NodeJS.ErrnoException).code ?? String(error)
+
+/** The operating system's refusals as sentences for people. */
+export function plainly(error: unknown, what: string): Error {
+  switch (codeOf(error)) {
+    case 'EADDRINUSE':
+      return new CannotStart(`${what} is in use by another program`, { cause: error })
+    case 'EACCES':
+      return new CannotStart(`${what} may not be used by this user (EACCES)`, { cause: error })
+    case 'EADDRNOTAVAIL':
+      return new CannotStart(`${what} is not an address of this machine`, { cause: error })
+    default:
+      return new CannotStart(`${what}: ${error instanceof Error ? error.message : String(error)}`, { cause: error })
+  }
+}
+
+/** People read a sentence; a fault that nobody foresaw keeps its stack. */
+function sentence(error: unknown): string {
+  if (error instanceof ConfigError || error instanceof CannotStart) return error.message
+  return error instanceof Error ? (error.stack ?? error.message) : String(error)
+}

@@ -1,0 +1,103 @@
+import { request } from 'node:http'
+import { PassThrough } from 'node:stream'
+import { Registry } from '@prometheus-io/client'
+import { afterEach, describe, expect, test } from 'vitest'
+import { jsonLog, newRegistry, openOperatorListener, readiness, systemIds, type OperatorListener } from './daemon.ts'
+
+describe('ids', () => {
+  test('entry ids are UUIDv7 and sort in the order they were made (RFC 9562 5.7)', () => {
+    const times = [1000, 1000, 1000, 999, 1, 1000, 1001]
+    let at = 0
+    const ids = systemIds({ now: () => times[at++] ?? 1002 })
+    const made = Array.from({ length: 5000 }, () => ids.entryId())
+    expect(made.toSorted()).toEqual(made)
+    expect(new Set(made).size).toBe(made.length)
+    for (const id of made.slice(0, 10))
+      expect(id).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/)
+  })
+
+  test('a traceparent has version 00 and the sampled flag (W3C Trace Context 3.2)', () => {
+    expect(systemIds({ now: () => 1 }).traceparent()).toMatch(/^00-[0-9a-f]{32}-[0-9a-f]{16}-01$/)
+  })
+})
+
+describe('log', () => {
+  test('one JSON line a record; line breaks of strangers stay inside it; secrets do not appear', () => {
+    const stream = new PassThrough()
+    jsonLog('info', 'smtpd', stream).info(
+      { helo: 'x\n{"level":"error"}', token: 'hush', peer: { password: 'hush' } },
+      'session',
+    )
+    const written = String(stream.read())
+    expect(written.trimEnd().split('\n')).toHaveLength(1)
+    expect(JSON.parse(written)).toMatchObject({ level: 'info', stage: 'smtpd', msg: 'session', token: '[redacted]' })
+    expect(written).not.toContain('hush')
+  })
+})
+
+describe('readiness', () => {
+  test('all checks must hold; one that throws is a problem', () => {
+    const broken = {
+      name: 'store',
+      problem: () => {
+        throw new Error('locked')
+      },
+    }
+    expect(readiness([{ name: 'spool', problem: () => undefined }])).toEqual({ ready: true, checks: { spool: 'ok' } })
+    expect(readiness([broken])).toEqual({ ready: false, checks: { store: 'locked' } })
+  })
+})
+
+describe("the operator's listener", () => {
+  let listener: OperatorListener | undefined
+  let problem: string | undefined
+  afterEach(async () => {
+    await listener?.close()
+    listener = undefined
+  })
+  const open = async () => {
+    const checks = [{ name: 'spool', problem: () => problem }]
+    listener = await openOperatorListener({ host: '127.0.0.1', port: 0, registry: newRegistry('1.2.3', 'abc'), checks })
+    return listener.url
+  }
+  const get = (url: string, headers: Record<string, string> = {}, method = 'GET') =>
+    new Promise<{ status: number; body: string }>((resolve, reject) => {
+      const sent = request(url, { headers, method }, (response) => {
+        let body = ''
+        response.on('data', (chunk: Buffer) => (body += String(chunk)))
+        response.on('end', () => resolve({ status: response.statusCode ?? 0, body }))
+      })
+      sent.on('error', reject)
+      sent.end()
+    })
+
+  test('serves metrics with the build and the process', async () => {
+    const { status, body } = await get(`${await open()}/metrics`)
+    expect(status).toBe(200)
+    expect(body).toMatch(/mail_ingest_build_info\{version="1.2.3",commit="abc",node="v\d+[^"]*"\} 1/)
+    expect(body).toContain('mail_ingest_nodejs_eventloop_lag_seconds')
+  })
+
+  test('readiness follows the checks; liveness does not', async () => {
+    const url = await open()
+    problem = undefined
+    expect((await get(`${url}/readyz`)).status).toBe(200)
+    problem = 'poisoned'
+    expect(await get(`${url}/readyz`)).toEqual({ status: 503, body: '{"ready":false,"checks":{"spool":"poisoned"}}\n' })
+    expect((await get(`${url}/healthz`)).status).toBe(200)
+  })
+
+  test.each([
+    ['/metrics', { host: 'evil.example' }, 'GET', 421, 'a name that was rebound to loopback'],
+    ['/metrics', {}, 'POST', 405, 'reads only'],
+    ['/', {}, 'GET', 404, 'nothing else is here'],
+  ])('%s %o %s is %i (%s)', async (path, headers, method, status, _why) => {
+    expect((await get(`${await open()}${path}`, headers as Record<string, string>, method)).status).toBe(status)
+  })
+
+  test('an address that is not loopback is refused, also when a name leads to it (R29)', async () => {
+    await expect(
+      openOperatorListener({ host: '0.0.0.0', port: 0, registry: new Registry(), checks: [] }),
+    ).rejects.toThrow(/not a loopback address/)
+  })
+})

@@ -1,0 +1,59 @@
+// The life of a process: it runs until a signal or the first failure of a part, then takes everything down in reverse order.
+
+import type { Log } from '../ports/ports.ts'
+
+/** Something that was started and must be stopped. */
+export interface Part {
+  name: string
+  /** Rejects when the part failed by itself; resolves when it ended. Absent for parts that only wait to be stopped. */
+  running?: Promise<void>
+  stop(): Promise<void>
+}
+
+/** How a process ended: 0 by a signal, 1 when a part failed or a stop did. */
+export type ExitStatus = 0 | 1
+
+const SIGNALS = ['SIGINT', 'SIGTERM'] as const
+
+/** Resolves with the first stop signal's name, or rejects with the failure of the first part that fails. A second signal ends the process at once. */
+export function untilSignalOrFailure(parts: readonly Part[]): Promise<string> {
+  return new Promise((resolve, reject) => {
+    for (const signal of SIGNALS) {
+      process.once(signal, () => {
+        process.once(signal, () => process.exit(130))
+        resolve(signal)
+      })
+    }
+    for (const part of parts) part.running?.catch((error: unknown) => reject(new PartFailed(part.name, error)))
+  })
+}
+
+/** One part ended with an error that it could not mend. */
+export class PartFailed extends Error {
+  constructor(part: string, cause: unknown) {
+    super(`${part}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause })
+    this.name = 'PartFailed'
+  }
+}
+
+/** Runs `parts` until a signal or a failure, then stops them, the last started first, and says how it went. */
+export async function runParts(parts: readonly Part[], log: Log): Promise<ExitStatus> {
+  let status: ExitStatus = 0
+  try {
+    const signal = await untilSignalOrFailure(parts)
+    log.info({ signal }, 'stopping')
+  } catch (error) {
+    log.error({ error }, 'a part failed; stopping')
+    status = 1
+  }
+  for (const part of parts.toReversed()) {
+    try {
+      await part.stop()
+    } catch (error) {
+      log.error({ error, part: part.name }, 'could not stop cleanly')
+      status = 1
+    }
+  }
+  log.info({ status }, 'stopped')
+  return status
+}
