@@ -3,6 +3,10 @@
 
 import type { Readable } from 'node:stream'
 
+export { BLOB_FAULTS, BlobError, type BlobFault } from './fault.ts'
+export { checkKey } from './key.ts'
+export { measured } from './measured.ts'
+
 /** What to store. `open` is called once for each try. */
 export interface Upload {
   sizeBytes: number
@@ -18,15 +22,19 @@ export interface Upload {
 export interface Stored {
   key: string
   sizeBytes: number
-  /** The engine's own mark for this content: the hex MD5 on S3, the hex SHA-256 in a directory. */
-  etag: string
+  /** The engine's own mark for this content: the hex MD5 on S3, the hex SHA-256 in a directory. Absent where it would cost a read. */
+  etag?: string
+  /** Milliseconds since 1970. */
   modifiedAt: number
 }
 
-/** A place for objects. All errors are `BlobError`. */
+/** What a put answers: the mark is always known then, since the bytes have just been verified. */
+export type Verified = Stored & { etag: string }
+
+/** A place for objects. All errors are `BlobError`, also those of a body; a source stream's own error is the `cause`. */
 export interface BlobStore {
   /** Stores durably and verifies what is stored; resolves only then. A digest or length that differs is `BlobError` `digest`. */
-  put(key: string, upload: Upload): Promise<Stored>
+  put(key: string, upload: Upload): Promise<Verified>
   /** The object's bytes as a stream, or undefined if there is none. The caller consumes or destroys the stream. */
   get(key: string): Promise<{ stored: Stored; body: Readable } | undefined>
   head(key: string): Promise<Stored | undefined>
@@ -34,18 +42,4 @@ export interface BlobStore {
   list(prefix: string): AsyncIterable<Stored>
   /** Resolves also if there was none. */
   delete(key: string): Promise<void>
-}
-
-/** Closed set of what can go wrong: `server` and `timeout` pass by themselves; `client` and `digest` are bugs or bad disks. */
-export type BlobFault = 'client' | 'server' | 'timeout' | 'digest'
-
-/** An operation on the store failed; `fault` says whether trying again helps. */
-export class BlobError extends Error {
-  readonly fault: BlobFault
-
-  constructor(fault: BlobFault, message: string, options?: ErrorOptions) {
-    super(message, options)
-    this.name = 'BlobError'
-    this.fault = fault
-  }
 }
