@@ -1,0 +1,37 @@
+// The peer that throughput is compared with: the same SMTP library with the usual durable way of storing a message, a file of its
+// own that is written, fsynced, renamed and its directory fsynced before the 250.
+
+import { randomUUID } from 'node:crypto'
+import { mkdir, open, rename } from 'node:fs/promises'
+import { join } from 'node:path'
+import { SMTPServer } from 'smtp-server'
+
+const directory = process.argv[2] ?? ''
+await mkdir(directory, { recursive: true })
+const parent = await open(directory, 'r')
+
+async function store(stream: AsyncIterable<Buffer>): Promise<string> {
+  const id = randomUUID()
+  const file = await open(join(directory, `${id}.tmp`), 'wx')
+  for await (const chunk of stream) await file.write(chunk)
+  await file.sync()
+  await file.close()
+  await rename(join(directory, `${id}.tmp`), join(directory, id))
+  await parent.sync()
+  return id
+}
+
+const server = new SMTPServer({
+  disabledCommands: ['AUTH', 'STARTTLS'],
+  disableReverseLookup: true,
+  onData: (stream, _session, done) => {
+    store(stream).then(
+      (id) => done(null, `2.0.0 accepted id=${id} trace=-`),
+      (error: Error) => done(error),
+    )
+  },
+})
+server.listen(0, '127.0.0.1', () => {
+  const address = server.server.address()
+  process.stdout.write(`listening ${typeof address === 'object' && address !== null ? address.port : ''}\n`)
+})

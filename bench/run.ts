@@ -1,0 +1,142 @@
+// `make bench`: the limits that are promised, asserted, and the ratio to a peer in the same run. Writes bench/results.md.
+
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { cpus, tmpdir, totalmem } from 'node:os'
+import { join } from 'node:path'
+import Database from 'better-sqlite3'
+import { ingestctlJson, pause, startSystem } from '../test/system.ts'
+import { flatOut, percentile, steady, type Load, type Sample } from './load.ts'
+
+const RATE = 50
+const SECONDS = Number(process.env['BENCH_SECONDS'] ?? 30)
+const ACCEPT_P95_MS = 100
+const VISIBLE_P95_MS = 1000
+const ROUNDS = 5
+const SESSIONS = 100
+const FLAT_COUNT = 3000
+const POLL_MS = 10
+
+const to = 'orders+acme@mail.localhost'
+/** Mostly small, as mail is: 2 to 20 KB, every tenth 100 KB, every hundredth 1 MB. */
+const mixed = (nth: number): number =>
+  nth % 100 === 99 ? 1_000_000 : nth % 10 === 9 ? 100_000 : 2000 + ((nth * 7919) % 18_000)
+const small = (): number => 4000
+
+const folder = mkdtempSync(join(tmpdir(), 'mail-ingest-bench-'))
+process.once('exit', () => rmSync(folder, { recursive: true, force: true }))
+
+/** Notes when each entry's row can first be read, as `messages list` reads it. */
+function watchRows(file: string): { seenAt: Map<string, number>; stop(): void } {
+  const store = new Database(file, { readonly: true })
+  const query = store.prepare<[number], { rowid: number; entry_id: string }>(
+    "SELECT rowid, entry_id FROM messages WHERE rowid > ? AND status IN ('PARSED', 'DUPLICATE', 'QUARANTINED') ORDER BY rowid",
+  )
+  const seenAt = new Map<string, number>()
+  let last = 0
+  const timer = setInterval(() => {
+    for (const { rowid, entry_id } of query.all(last)) {
+      seenAt.set(entry_id, Date.now())
+      last = rowid
+    }
+  }, POLL_MS)
+  return {
+    seenAt,
+    stop: () => {
+      clearInterval(timer)
+      store.close()
+    },
+  }
+}
+
+async function latency(): Promise<{ accept: number[]; visible: number[] }> {
+  const system = await startSystem(join(folder, 'latency'))
+  const rows = watchRows(join(system.dataDir, 'store.db'))
+  const samples: Sample[] = await steady({ port: system.smtpPort, to, sizeOf: mixed }, RATE, SECONDS)
+  for (let waited = 0; rows.seenAt.size < samples.length && waited < 20_000; waited += POLL_MS) await pause(POLL_MS)
+  rows.stop()
+  const listed = await ingestctlJson<unknown[]>(system.dataDir, ['messages', 'list', '--limit', '1000000'])
+  if (listed.length !== samples.length) throw new Error(`${samples.length} accepted, ${listed.length} listed`)
+  await system.stop()
+  return {
+    accept: samples.map((sample) => sample.acceptMs),
+    visible: samples.map((sample) => (rows.seenAt.get(sample.entryId) ?? Number.POSITIVE_INFINITY) - sample.acceptedAt),
+  }
+}
+
+async function peer(name: string): Promise<{ port: number; stop(): Promise<unknown> }> {
+  const child = spawn(process.execPath, ['bench/peer.ts', join(folder, name)], { stdio: ['ignore', 'pipe', 'inherit'] })
+  process.once('exit', () => child.kill('SIGKILL'))
+  const [line] = (await once(child.stdout, 'data')) as [Buffer]
+  const port = Number(/listening (\d+)/.exec(line.toString())?.[1])
+  return {
+    port,
+    stop: () => {
+      const closed = once(child, 'close')
+      child.kill()
+      return closed
+    },
+  }
+}
+
+/** Mails a second, product and peer in turn, so that both meet the same machine. */
+async function throughput(): Promise<{ ours: number[]; theirs: number[] }> {
+  const ours: number[] = []
+  const theirs: number[] = []
+  for (let round = 0; round < ROUNDS; round++) {
+    const system = await startSystem(join(folder, `flat-${round}`))
+    const load = (port: number): Load => ({ port, to, sizeOf: small })
+    ours.push(await flatOut(load(system.smtpPort), SESSIONS, FLAT_COUNT))
+    await system.stop('SIGKILL')
+    const other = await peer(`peer-${round}`)
+    theirs.push(await flatOut(load(other.port), SESSIONS, FLAT_COUNT))
+    await other.stop()
+  }
+  return { ours, theirs }
+}
+
+const row = (name: string, values: readonly number[]): string =>
+  `| ${name} | ${[0.5, 0.95, 0.99, 1].map((share) => percentile(values, share).toFixed(1)).join(' | ')} |`
+const median = (values: readonly number[]): number => percentile(values, 0.5)
+
+const { accept, visible } = await latency()
+const { ours, theirs } = await throughput()
+const ratios = ours.map((value, round) => value / (theirs[round] ?? Number.NaN))
+const page = [
+  '# Measured',
+  '',
+  `Written by \`make bench\` on ${new Date().toISOString().slice(0, 10)}: ${cpus()[0]?.model ?? 'unknown CPU'}, ${cpus().length} cores, ${Math.round(totalmem() / 2 ** 30)} GiB, Node ${process.version}.`,
+  'Load generator and product share the machine. Read ratios before absolute numbers.',
+  '',
+  `## ${RATE} mails a second for ${SECONDS} s, 2 KB to 1 MB, every stage in one process (milliseconds)`,
+  '',
+  '| | p50 | p95 | p99 | max |',
+  '| --- | --- | --- | --- | --- |',
+  row('final dot to `250`', accept),
+  row('`250` to visible in `messages list`', visible),
+  '',
+  `Promised: p95 under ${ACCEPT_P95_MS} ms and under ${VISIBLE_P95_MS} ms.`,
+  '',
+  `## Flat out, ${SESSIONS} sessions, ${FLAT_COUNT} mails of 4 KB, ${ROUNDS} rounds in turn`,
+  '',
+  'The product runs all its stages meanwhile (upload, index, full-text search); the peer only stores a file for each message (write, fsync, rename, directory fsync) behind the same SMTP library.',
+  '',
+  '| | mails a second (median) | ratio to the peer (median of rounds) |',
+  '| --- | --- | --- |',
+  `| product, every stage | ${median(ours).toFixed(0)} | ${median(ratios).toFixed(2)} |`,
+  `| peer, store only | ${median(theirs).toFixed(0)} | 1 |`,
+  '',
+].join('\n')
+writeFileSync('bench/results.md', page)
+process.stdout.write(page)
+
+const slow = [
+  ...(percentile(accept, 0.95) < ACCEPT_P95_MS ? [] : ['final dot to 250']),
+  ...(percentile(visible, 0.95) < VISIBLE_P95_MS ? [] : ['250 to visible']),
+]
+if (slow.length > 0) {
+  process.stderr.write(`too slow: ${slow.join(', ')}\n`)
+  process.exit(1)
+}
+process.exit(0)
