@@ -1,0 +1,103 @@
+import { describe, expect, test } from 'vitest'
+import { parsePath } from '../envelope/envelope.ts'
+import { routeBy, type DomainRow, type Lookups, type MailboxRow, type Route, type TenantRow } from './directory.ts'
+
+const tenants: TenantRow[] = [
+  { slug: 'acme', sizeMax: null, enabled: true },
+  { slug: 'tiny', sizeMax: 1000, enabled: true },
+  { slug: 'gone', sizeMax: null, enabled: false },
+]
+const domains: DomainRow[] = [
+  { domain: 'acme.example', tenant: 'acme', state: 'active' },
+  { domain: 'held.example', tenant: 'acme', state: 'held' },
+  { domain: 'suspended.example', tenant: 'acme', state: 'suspended' },
+  { domain: 'xn--bcher-kva.example', tenant: 'acme', state: 'active' },
+]
+const mailbox = (address: string, tenant = 'acme', enabled = true): MailboxRow => ({ address, tenant, enabled })
+const mailboxes = [
+  mailbox('postmaster@mail.example'),
+  mailbox('info@mail.example', 'tiny'),
+  mailbox('ann@acme.example'),
+  mailbox('ann+vip@acme.example', 'tiny'),
+  mailbox('off@acme.example', 'acme', false),
+  mailbox('u@gone.example', 'gone'),
+  mailbox('bob@gone-tenant.acme.example', 'gone'),
+  mailbox('abuse@acme.example', 'tiny'),
+  mailbox('ann@held.example'),
+  mailbox('ann@suspended.example'),
+  mailbox('ann@xn--bcher-kva.example'),
+  mailbox('closed@acme.example', 'gone'),
+]
+
+const lookups: Lookups = {
+  tenant: (slug) => tenants.find((row) => row.slug === slug),
+  domain: (name) => domains.find((row) => row.domain === name),
+  mailbox: (address) => mailboxes.find((row) => row.address === address),
+}
+
+const settings = (postmaster = 'postmaster@mail.example') => ({
+  hostedDomain: 'mail.example',
+  plusPrefix: 'orders',
+  postmaster: parsePath(postmaster) ?? { local: '', domain: '', text: '' },
+})
+
+/** `tenant mailbox [limit]`, or the reason. */
+const told = (route: Route): string =>
+  route.kind === 'mailbox' ? [route.tenant, route.mailbox, route.sizeMax ?? ''].join(' ').trim() : route.kind
+
+const routed = (address: string, from = settings()): string => {
+  const path = parsePath(address)
+  if (path === null || path === undefined) throw new Error(`no path: ${address}`)
+  return told(routeBy(from, lookups, path))
+}
+
+describe('routes', () => {
+  test.each([
+    ['orders+acme@mail.example', 'acme orders+acme@mail.example', 'R1 plus-addressing'],
+    ['ORDERS+acme@MAIL.example', 'acme orders+acme@mail.example', 'R1 prefix and domain in any case'],
+    ['"orders+acme"@mail.example', 'acme orders+acme@mail.example', '5321 4.1.2 quoting changes nothing'],
+    ['orders+tiny@mail.example', 'tiny orders+tiny@mail.example 1000', 'R8 size limit of a tenant'],
+    ['orders+Acme@mail.example', 'unknown_tenant', 'R1 the slug is case-sensitive'],
+    ['orders+nobody@mail.example', 'unknown_tenant', 'R2 550 5.1.1'],
+    ['orders+a_b@mail.example', 'unknown_tenant', 'R1 kebab-case only'],
+    ['orders+@mail.example', 'unknown_tenant', 'no slug'],
+    ['orders+gone@mail.example', 'disabled', 'tenant disabled'],
+    ['orders@mail.example', 'unknown_mailbox', 'the prefix alone is an ordinary mailbox'],
+    ['orders+acme@acme.example', 'unknown_mailbox', 'R1 plus-addressing is on the hosted domain'],
+    ['info@mail.example', 'tiny info@mail.example 1000', 'R1 plain mailbox on the hosted domain'],
+    ['Info@mail.example', 'tiny info@mail.example 1000', 'local part without case'],
+    ['ann@acme.example', 'acme ann@acme.example', 'R1 custom domain'],
+    ['ann+x@acme.example', 'acme ann@acme.example', 'the tag is dropped'],
+    ['ann+@acme.example', 'acme ann@acme.example', 'an empty tag'],
+    ['ann+x+y@acme.example', 'acme ann@acme.example', 'the first plus begins the tag'],
+    ['ann+vip@acme.example', 'tiny ann+vip@acme.example 1000', 'a mailbox that has a plus in its name comes first'],
+    ['+x@acme.example', 'unknown_mailbox', 'nothing before the tag'],
+    ['ann@bücher.example', 'acme ann@xn--bcher-kva.example', 'U-label and A-label are one domain'],
+    ['bob@acme.example', 'unknown_mailbox', '550 5.1.1'],
+    ['off@acme.example', 'disabled', '550 5.2.1'],
+    ['closed@acme.example', 'disabled', 'tenant of the mailbox disabled'],
+    ['ann@elsewhere.example', 'not_ours', '550 5.7.1 no relay'],
+    ['u@gone.example', 'not_ours', 'a mailbox alone does not make a domain ours'],
+    ['u@[192.0.2.1]', 'not_ours', 'address literal'],
+    ['ann%elsewhere.example@acme.example', 'unknown_mailbox', 'never rewritten'],
+    ['ann@held.example', 'unavailable', 'R28 451'],
+    ['ann@suspended.example', 'disabled', 'R28 550'],
+    ['Postmaster', 'acme postmaster@mail.example', '5321 4.1.1.3 bare'],
+    ['postMaster@acme.example', 'acme postmaster@mail.example', '5321 4.5.1 every hosted domain'],
+    ['abuse@mail.example', 'acme postmaster@mail.example', '2142 4'],
+    ['abuse@acme.example', 'tiny abuse@acme.example 1000', 'a role mailbox of its own'],
+    ['abuse@suspended.example', 'acme postmaster@mail.example', '5321 4.5.1 also while suspended'],
+    ['postmaster@elsewhere.example', 'not_ours', 'only domains of ours'],
+  ])('%s: %s (%s)', (address, want, _why) => {
+    expect(routed(address)).toBe(want)
+  })
+
+  test.each([
+    ['nobody@mail.example', 'unavailable', 'missing'],
+    ['off@acme.example', 'unavailable', 'disabled'],
+    ['orders+acme@mail.example', 'acme orders+acme@mail.example', 'a tenant address'],
+  ])('POSTMASTER_MAILBOX=%s gives %s (%s)', (postmaster, want, _why) => {
+    expect(routed('postmaster', settings(postmaster))).toBe(want)
+    expect(routed('abuse@acme.example', settings(postmaster))).toBe('tiny abuse@acme.example 1000')
+  })
+})

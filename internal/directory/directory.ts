@@ -1,0 +1,127 @@
+// Package directory knows who may receive what. The store's refresher writes a snapshot file, smtpd reads it: mail is accepted
+// while the store is down, and the last good snapshot serves for as long as it takes (R3).
+//
+// The rules are here and pure; where the rows come from is the adapter's matter (snapshot.ts).
+
+import type { Mailbox } from '../envelope/envelope.ts'
+
+/** A source of rows; read once, in order, and never held as a whole. */
+export type Rows<T> = Iterable<T> | AsyncIterable<T>
+
+export interface TenantRow {
+  /** Kebab-case, case-sensitive. */
+  slug: string
+  /** Largest message in bytes; null leaves the deployment's limit. */
+  sizeMax: number | null
+  enabled: boolean
+}
+
+/** `held`: mail waits at the sender (451). `suspended`: refused for good (550). */
+export type DomainState = 'active' | 'held' | 'suspended'
+
+export interface DomainRow {
+  /** Lower-case A-labels. */
+  domain: string
+  /** Slug; null for a domain that tenants share. */
+  tenant: string | null
+  state: DomainState
+}
+
+export interface MailboxRow {
+  /** `local@domain`; the local part is compared without case. */
+  address: string
+  tenant: string
+  enabled: boolean
+}
+
+/** Everything a snapshot is made from. */
+export interface DirectoryRows {
+  tenants: Rows<TenantRow>
+  domains: Rows<DomainRow>
+  mailboxes: Rows<MailboxRow>
+}
+
+/** Where mail for one address goes, or why it does not. */
+export type Route =
+  | { kind: 'mailbox'; tenant: string; mailbox: string; sizeMax?: number }
+  | { kind: 'unknown_mailbox' }
+  | { kind: 'unknown_tenant' }
+  | { kind: 'not_ours' }
+  | { kind: 'disabled' }
+  | { kind: 'unavailable' }
+
+/** What smtpd asks. Never throws: trouble of ours is `unavailable`. */
+export interface Directory {
+  route(mailbox: Mailbox): Route
+}
+
+export interface DirectorySettings {
+  /** The hosted domain, whose `<prefix>+<slug>` addresses route to tenants. Lower-case A-labels. */
+  hostedDomain: string
+  /** Local part before the plus, lower case. */
+  plusPrefix: string
+  /** Gets postmaster@ and abuse@ of every hosted domain that has none of its own. */
+  postmaster: Mailbox
+}
+
+/** The lookups that the rules need; each is one indexed read. Keys are lower-case, slugs exact. */
+export interface Lookups {
+  tenant(slug: string): TenantRow | undefined
+  domain(domain: string): DomainRow | undefined
+  mailbox(address: string): MailboxRow | undefined
+}
+
+const SLUG = /^[a-z0-9]+(-[a-z0-9]+)*$/
+/** RFC 5321 4.5.1 and RFC 2142 4: always there, in any case. */
+const ROLE = /^(postmaster|abuse)$/i
+const UNAVAILABLE: Route = { kind: 'unavailable' }
+
+/** Where mail for `mailbox` goes by what `lookups` says now. Throws what a lookup throws. */
+export function routeBy(settings: DirectorySettings, lookups: Lookups, mailbox: Mailbox): Route {
+  if (mailbox.domain === '') return toPostmaster(settings, lookups)
+  const domain = lookups.domain(mailbox.domain)
+  if (domain === undefined && mailbox.domain !== settings.hostedDomain) return { kind: 'not_ours' }
+  const own = ROLE.test(mailbox.local) ? mailboxRoute(lookups, mailbox) : undefined
+  // RFC 5321 4.5.1: also where the domain is suspended or held, so that its owner can be told about it.
+  if (own !== undefined) return own.kind === 'mailbox' ? own : toPostmaster(settings, lookups)
+  if (domain?.state === 'held') return UNAVAILABLE
+  if (domain?.state === 'suspended') return { kind: 'disabled' }
+  return ordinaryRoute(settings, lookups, mailbox)
+}
+
+function ordinaryRoute(settings: DirectorySettings, lookups: Lookups, mailbox: Mailbox): Route {
+  const slug = slugOf(settings, mailbox)
+  if (slug === undefined) return mailboxRoute(lookups, mailbox)
+  const name = `${settings.plusPrefix}+${slug}@${mailbox.domain}`
+  return SLUG.test(slug) ? tenantRoute(lookups.tenant(slug), name) : { kind: 'unknown_tenant' }
+}
+
+/** The slug of `<prefix>+<slug>@<hosted domain>`; the prefix in any case, the slug as it is (R1). */
+function slugOf(settings: DirectorySettings, { local, domain }: Mailbox): string | undefined {
+  if (domain !== settings.hostedDomain) return undefined
+  const plus = settings.plusPrefix.length
+  return local.slice(0, plus + 1).toLowerCase() === `${settings.plusPrefix}+` ? local.slice(plus + 1) : undefined
+}
+
+/** A plain mailbox: the address itself first, then without its tag (`user+tag` is `user`). */
+function mailboxRoute(lookups: Lookups, { local, domain }: Mailbox): Route {
+  const plus = local.indexOf('+')
+  const row =
+    lookups.mailbox(`${local}@${domain}`.toLowerCase()) ??
+    (plus > 0 ? lookups.mailbox(`${local.slice(0, plus)}@${domain}`.toLowerCase()) : undefined)
+  if (row === undefined) return { kind: 'unknown_mailbox' }
+  return row.enabled ? tenantRoute(lookups.tenant(row.tenant), row.address) : { kind: 'disabled' }
+}
+
+function tenantRoute(tenant: TenantRow | undefined, mailbox: string): Route {
+  if (tenant === undefined) return { kind: 'unknown_tenant' }
+  if (!tenant.enabled) return { kind: 'disabled' }
+  const limit = tenant.sizeMax === null ? {} : { sizeMax: tenant.sizeMax }
+  return { kind: 'mailbox', tenant: tenant.slug, mailbox, ...limit }
+}
+
+/** A missing postmaster mailbox is our fault, so the sender waits (451) and is never told that nobody is there. */
+function toPostmaster(settings: DirectorySettings, lookups: Lookups): Route {
+  const route = ordinaryRoute(settings, lookups, settings.postmaster)
+  return route.kind === 'mailbox' ? route : UNAVAILABLE
+}

@@ -1,0 +1,122 @@
+import { mkdtempSync, readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import type { DirectoryRows, Route } from './directory.ts'
+import { openDirectory, writeSnapshot, type SnapshotDirectory } from './snapshot.ts'
+
+let dir = ''
+let path = ''
+let nowMs = 0
+let warnings: string[] = []
+let directory: SnapshotDirectory
+
+const rows = (...slugs: string[]): DirectoryRows => ({
+  tenants: slugs.map((slug) => ({ slug, sizeMax: null, enabled: true })),
+  domains: [{ domain: 'Acme.example', tenant: 'acme', state: 'active' as const }],
+  mailboxes: [{ address: 'Ann@acme.example', tenant: 'acme', enabled: true }],
+})
+
+const ask = (slug: string): Route['kind'] => {
+  nowMs += 200
+  return directory.route({ local: `orders+${slug}`, domain: 'mail.example', text: '' }).kind
+}
+
+beforeEach(() => {
+  dir = mkdtempSync(join(tmpdir(), 'directory-'))
+  path = join(dir, 'directory.db')
+  warnings = []
+  directory = openDirectory({
+    path,
+    clock: { monotonic: () => nowMs },
+    log: { info: () => undefined, warn: (_fields, message) => void warnings.push(message) },
+    hostedDomain: 'mail.example',
+    plusPrefix: 'orders',
+    postmaster: { local: 'postmaster', domain: 'mail.example', text: 'postmaster@mail.example' },
+  })
+})
+
+afterEach(() => {
+  directory.close()
+  rmSync(dir, { recursive: true })
+})
+
+describe('snapshot', () => {
+  test('without any, the answer is temporary, and told of once', () => {
+    expect([ask('acme'), ask('acme')]).toEqual(['unavailable', 'unavailable'])
+    expect(directory.stats()).toEqual({ loaded: false, stale: false, opened: 0 })
+    expect(warnings).toHaveLength(1)
+  })
+
+  test('what was written is found, and no temporary file stays', async () => {
+    await writeSnapshot(path, rows('acme'))
+    expect(ask('acme')).toBe('mailbox')
+    expect(ask('other')).toBe('unknown_tenant')
+    expect(directory.route({ local: 'aNN', domain: 'acme.example', text: '' })).toEqual({
+      kind: 'mailbox',
+      tenant: 'acme',
+      mailbox: 'ann@acme.example',
+    })
+    expect(readdirSync(dir)).toEqual(['directory.db'])
+  })
+
+  test('a new one is taken within 200 ms, and looked for no more often', async () => {
+    await writeSnapshot(path, rows('acme'))
+    expect(ask('acme')).toBe('mailbox')
+    await writeSnapshot(path, rows('acme', 'new'))
+    nowMs -= 1
+    expect(ask('new')).toBe('unknown_tenant')
+    expect(ask('new')).toBe('mailbox')
+    expect(directory.stats().opened).toBe(2)
+  })
+
+  test.each([
+    ['missing', () => rmSync(path)],
+    ['foreign', () => writeFileSync(path, 'not a database')],
+    ['empty', () => writeFileSync(path, '')],
+    ['cut', () => truncateSync(path, 8192)],
+  ])('a %s new file leaves the last good one in use until a good one comes', async (_what, harm) => {
+    await writeSnapshot(path, rows('acme'))
+    expect(ask('acme')).toBe('mailbox')
+    if (_what !== 'missing') {
+      // In place of a rename, so that the open file is left alone.
+      rmSync(path)
+      await writeSnapshot(path, rows('acme', 'other'))
+    }
+    harm()
+    expect([ask('acme'), ask('acme')]).toEqual(['mailbox', 'mailbox'])
+    expect(directory.stats().stale).toBe(true)
+    expect(warnings).toHaveLength(1)
+    await writeSnapshot(path, rows('acme', 'new'))
+    expect(ask('new')).toBe('mailbox')
+    expect(directory.stats().stale).toBe(false)
+  })
+
+  test('a source that fails leaves the old snapshot and no temporary file', async () => {
+    await writeSnapshot(path, rows('acme'))
+    const broken = (function* () {
+      yield { slug: 'new', sizeMax: null, enabled: true }
+      throw new Error('store is down')
+    })()
+    await expect(writeSnapshot(path, { ...rows(), tenants: broken })).rejects.toThrow('store is down')
+    expect(ask('acme')).toBe('mailbox')
+    expect(readdirSync(dir)).toEqual(['directory.db'])
+  })
+
+  test('what a crash of an earlier writer left behind is no obstacle', async () => {
+    writeFileSync(`${path}.tmp`, 'half')
+    await writeSnapshot(path, rows('acme'))
+    expect(ask('acme')).toBe('mailbox')
+  })
+
+  test('100,000 tenants: lookups stay indexed and the process flat', async () => {
+    const many = (function* () {
+      for (let index = 0; index < 100_000; index += 1) yield { slug: `tenant-${index}`, sizeMax: null, enabled: true }
+    })()
+    await writeSnapshot(path, { ...rows(), tenants: many })
+    ask('tenant-1')
+    const before = process.memoryUsage().rss
+    for (let index = 0; index < 20_000; index += 1) expect(ask(`tenant-${(index * 7919) % 100_000}`)).toBe('mailbox')
+    expect(process.memoryUsage().rss - before).toBeLessThan(60 * 1024 * 1024)
+  })
+})

@@ -1,0 +1,235 @@
+// The directory as a SQLite file: written as a whole by one writer, read by any number of smtpds. A reader takes a new file when
+// the name points to another one; a missing or broken new file leaves the last good one in use. Lookups are indexed reads with
+// SQLite's own page cache, so memory stays flat whatever the number of tenants.
+
+import { statSync } from 'node:fs'
+import { open, rename, rm } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import Database from 'better-sqlite3'
+import type { Mailbox } from '../envelope/envelope.ts'
+import type { Clock, Log } from '../ports/ports.ts'
+import {
+  routeBy,
+  type Directory,
+  type DirectoryRows,
+  type DirectorySettings,
+  type DomainState,
+  type Lookups,
+  type Route,
+  type Rows,
+} from './directory.ts'
+
+/** How often, at most, a lookup looks at the file's identity. */
+const RECHECK_MS = 200
+/** Rows between two turns of the event loop while writing. */
+const ROWS_PER_TURN = 1000
+/** Page cache of a reader. */
+const CACHE_KIB = 2048
+/** Written last; a file without it is not a finished snapshot. */
+const FORMAT = 1
+
+const TABLES = `
+  CREATE TABLE tenants (slug TEXT PRIMARY KEY, size_max INTEGER, enabled INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+  CREATE TABLE domains (domain TEXT PRIMARY KEY, tenant TEXT, state TEXT NOT NULL) STRICT, WITHOUT ROWID;
+  CREATE TABLE mailboxes (address TEXT PRIMARY KEY, tenant TEXT NOT NULL, enabled INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+`
+
+/**
+ * Writes a snapshot to `path`: temporary file, fsync, rename, directory fsync. A crash at any point leaves the old one or the new
+ * one. One writer for a path at a time. Rejects with the file system's or SQLite's error, and then changes nothing.
+ */
+export async function writeSnapshot(path: string, rows: DirectoryRows): Promise<void> {
+  const temporary = `${path}.tmp`
+  await rm(temporary, { force: true })
+  try {
+    await fill(temporary, rows)
+    await syncFile(temporary)
+    await rename(temporary, path)
+  } catch (error) {
+    await rm(temporary, { force: true })
+    throw error
+  }
+  await syncFile(dirname(path))
+}
+
+async function fill(file: string, rows: DirectoryRows): Promise<void> {
+  const db = new Database(file)
+  try {
+    // The whole file is fsynced once it is complete, so nothing less than that is worth a sync.
+    db.pragma('journal_mode = OFF')
+    db.pragma('synchronous = OFF')
+    db.exec(`BEGIN; ${TABLES}`)
+    const tenant = db.prepare('INSERT INTO tenants VALUES (?, ?, ?)')
+    await insertAll(rows.tenants, (row) => tenant.run(row.slug, row.sizeMax, Number(row.enabled)))
+    const domain = db.prepare('INSERT INTO domains VALUES (?, ?, ?)')
+    await insertAll(rows.domains, (row) => domain.run(row.domain.toLowerCase(), row.tenant, row.state))
+    const mailbox = db.prepare('INSERT INTO mailboxes VALUES (?, ?, ?)')
+    await insertAll(rows.mailboxes, (row) => mailbox.run(row.address.toLowerCase(), row.tenant, Number(row.enabled)))
+    db.pragma(`user_version = ${FORMAT}`)
+    db.exec('COMMIT')
+  } finally {
+    db.close()
+  }
+}
+
+async function insertAll<T>(rows: Rows<T>, insert: (row: T) => unknown): Promise<void> {
+  let count = 0
+  for await (const row of rows) {
+    insert(row)
+    count += 1
+    if (count % ROWS_PER_TURN === 0) await nextTurn()
+  }
+}
+
+async function syncFile(path: string): Promise<void> {
+  const handle = await open(path, 'r')
+  try {
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+}
+
+export interface DirectoryOptions extends DirectorySettings {
+  path: string
+  clock: Pick<Clock, 'monotonic'>
+  log: Pick<Log, 'info' | 'warn'>
+}
+
+/** `loaded`: a snapshot serves. `stale`: the file's newest form could not be read, an older one serves. */
+export interface DirectoryStats {
+  loaded: boolean
+  stale: boolean
+  /** Snapshots opened since the start. */
+  opened: number
+}
+
+/** A directory that follows a snapshot file. */
+export interface SnapshotDirectory extends Directory {
+  stats(): DirectoryStats
+  close(): void
+}
+
+/** Follows the snapshot at `path`. Never throws: without any snapshot every route is `unavailable`. */
+export function openDirectory(options: DirectoryOptions): SnapshotDirectory {
+  const follower = new Follower(options)
+  return {
+    route: (mailbox) => follower.route(mailbox),
+    stats: () => follower.stats(),
+    close: () => follower.close(),
+  }
+}
+
+interface OpenSnapshot extends Lookups {
+  close(): void
+}
+
+/** Keeps the newest snapshot that could be opened. */
+class Follower {
+  readonly #options: DirectoryOptions
+  #current: OpenSnapshot | undefined
+  /** Identity of the file that was tried last, good or not: a broken one is tried and told of once. */
+  #tried = ''
+  #stale = false
+  #opened = 0
+  #checkedAt = Number.NEGATIVE_INFINITY
+
+  constructor(options: DirectoryOptions) {
+    this.#options = options
+  }
+
+  route(mailbox: Mailbox): Route {
+    this.#follow()
+    if (this.#current === undefined) return { kind: 'unavailable' }
+    try {
+      return routeBy(this.#options, this.#current, mailbox)
+    } catch (error) {
+      this.#options.log.warn({ err: error, path: this.#options.path }, 'directory snapshot cannot be read')
+      return { kind: 'unavailable' }
+    }
+  }
+
+  stats(): DirectoryStats {
+    this.#follow()
+    return { loaded: this.#current !== undefined, stale: this.#stale, opened: this.#opened }
+  }
+
+  close(): void {
+    this.#current?.close()
+    this.#current = undefined
+    this.#checkedAt = Number.POSITIVE_INFINITY
+  }
+
+  #follow(): void {
+    const now = this.#options.clock.monotonic()
+    if (now - this.#checkedAt < RECHECK_MS) return
+    this.#checkedAt = now
+    const identity = identityOf(this.#options.path)
+    if (identity === this.#tried) return
+    this.#tried = identity
+    this.#take()
+  }
+
+  #take(): void {
+    const { path, log } = this.#options
+    try {
+      const next = openSnapshot(path)
+      this.#current?.close()
+      this.#current = next
+      this.#stale = false
+      this.#opened += 1
+      log.info({ path }, 'directory snapshot taken')
+    } catch (error) {
+      this.#stale = this.#current !== undefined
+      log.warn({ err: error, path }, 'directory snapshot cannot be opened; the last good one stays in use')
+    }
+  }
+}
+
+/** Changes with every rename and every write; `missing` when there is no file. */
+function identityOf(path: string): string {
+  const stat = statSync(path, { throwIfNoEntry: false, bigint: true })
+  return stat === undefined ? 'missing' : `${stat.dev}:${stat.ino}:${stat.mtimeNs}:${stat.size}`
+}
+
+function openSnapshot(path: string): OpenSnapshot {
+  const db = new Database(path, { readonly: true, fileMustExist: true })
+  try {
+    checkWhole(db, path)
+    db.pragma(`cache_size = -${CACHE_KIB}`)
+    const tenant = db.prepare<[string], { slug: string; size_max: number | null; enabled: number }>(
+      'SELECT slug, size_max, enabled FROM tenants WHERE slug = ?',
+    )
+    const domain = db.prepare<[string], { domain: string; tenant: string | null; state: DomainState }>(
+      'SELECT domain, tenant, state FROM domains WHERE domain = ?',
+    )
+    const mailbox = db.prepare<[string], { address: string; tenant: string; enabled: number }>(
+      'SELECT address, tenant, enabled FROM mailboxes WHERE address = ?',
+    )
+    return {
+      tenant: (slug) => {
+        const row = tenant.get(slug)
+        return row && { slug: row.slug, sizeMax: row.size_max, enabled: row.enabled !== 0 }
+      },
+      domain: (name) => domain.get(name),
+      mailbox: (address) => {
+        const row = mailbox.get(address)
+        return row && { address: row.address, tenant: row.tenant, enabled: row.enabled !== 0 }
+      },
+      close: () => db.close(),
+    }
+  } catch (error) {
+    db.close()
+    throw error
+  }
+}
+
+/** A cheap look at what a cut or foreign file would show; the pages themselves are vouched for by how the file was written. */
+function checkWhole(db: Database.Database, path: string): void {
+  const format = db.pragma('user_version', { simple: true })
+  if (format !== FORMAT) throw new Error(`directory snapshot of format ${String(format)}, this program reads ${FORMAT}`)
+  const bytes = Number(db.pragma('page_count', { simple: true })) * Number(db.pragma('page_size', { simple: true }))
+  const size = statSync(path).size
+  if (bytes !== size) throw new Error(`directory snapshot has ${size} of ${bytes} bytes`)
+}
