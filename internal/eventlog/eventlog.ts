@@ -3,8 +3,13 @@
 // Events with one key (the message id) keep their order. Delivery is at least once; event ids are stable, so a consumer that
 // remembers ids, or whose effect is an upsert, sees each fact once. The vocabulary is in events.ts.
 
-import type { MailEvent } from './events.ts'
+import type { EventType, MailEvent } from './events.ts'
 
+export { CodecError, fromBinary, fromStructured, toBinary, toStructured, type BinaryEvent } from './codec.ts'
+export { eventCatalogueMarkdown } from './catalogue.ts'
+export { EVENT_LOG_FAULTS, EventLogError, type EventLogFault } from './fault.ts'
+export { measured } from './measured.ts'
+export { dataSchemaOf, schemaFiles, validateData, type SchemaFile } from './schemas.ts'
 export {
   EVENT_TYPES,
   TOPICS,
@@ -45,7 +50,7 @@ export interface Consumption {
   untilEnd?: boolean
 }
 
-/** The log. Trouble of the engine rejects; callers retry with backoff. */
+/** The log. Trouble of the engine rejects with EventLogError; callers retry with backoff. An event whose data its schema forbids is a bug: TypeError. */
 export interface EventLog {
   /** Resolves when every event is durable in the log. After a rejection some may be there: append again, ids are stable. */
   append(events: readonly MailEvent[]): Promise<void>
@@ -57,3 +62,33 @@ export interface EventLog {
   offsetsAt(topic: string, timeMs: number): Promise<Position[]>
   close(): Promise<void>
 }
+
+/** What to look for; every field given must match. Times are milliseconds since 1970 and look at the event's own time. */
+export interface EventQuery {
+  /** Event id. */
+  id?: string
+  type?: EventType
+  tenant?: string
+  /** Message id. */
+  subject?: string
+  entryId?: string
+  /** 32 hex digits. */
+  traceId?: string
+  fromMs?: number
+  /** Exclusive. */
+  toMs?: number
+  topic?: string
+  /** First offset wanted of `topic`. */
+  fromOffset?: number
+  /** Most events answered: the first ones, or with `newest` the last ones. */
+  limit: number
+  newest?: boolean
+}
+
+/** Logs that can be searched have this as well. */
+export interface Queryable {
+  /** Matching events in the order in which they were appended. */
+  query(wanted: EventQuery): Promise<LoggedEvent[]>
+}
+
+export const isQueryable = (log: EventLog): log is EventLog & Queryable => 'query' in log

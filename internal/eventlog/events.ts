@@ -1,6 +1,6 @@
 // The vocabulary: every type of event, its data and its topic. CloudEvents 1.0; JSON Schemas are generated from here.
 
-import Type, { type Static, type TSchema } from 'typebox'
+import { Type, type Static, type TSchema } from 'typebox'
 import { eventId } from '../envelope/envelope.ts'
 
 const Id = (description: string) => Type.String({ format: 'uuid', description })

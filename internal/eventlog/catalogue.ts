@@ -1,0 +1,115 @@
+// docs/events.md, made from the vocabulary, so that the document cannot say anything else than the code.
+
+import { STRUCTURED_TYPE, toBinary, toStructured } from './codec.ts'
+import { CATALOGUE, EVENT_TYPES, TOPICS, type EventType } from './events.ts'
+import { sampleOf } from './samples.ts'
+import { dataSchemaOf } from './schemas.ts'
+
+const INTRODUCTION = `# Events
+
+Generated from \`internal/eventlog\` by \`make docs\`; do not edit.
+
+Every fact about a message is an event in the log: a [CloudEvents 1.0](https://cloudevents.io) record with JSON data.
+`
+
+const SEMANTICS = `## Delivery
+
+- **At least once.** An event is appended after the durable step that it names. A crash between the two appends it again,
+  with the same id.
+- **Duplicates** have the same \`id\`: it derives from type, message and occurrence (UUIDv5), never from when or where it was
+  told. \`time\` and durations of a repeated \`objectstore.uploaded\` may differ. Remember ids, or make effects upserts.
+- **Order** holds for one key, the message id: its events of one topic stand in the order in which they happened.
+  Between topics there is none.
+- **Offsets** of a topic begin at 0 and have no gaps. A consumer keeps its own checkpoint, in the transaction of its effects,
+  and starts anywhere: at an offset or at a time.
+- **Replays** are new records with the old id and the attributes \`replayid\` (which replay) and \`replayof\` (the id told again);
+  \`force\` is \`duplicate\` where the operator asks for work on what would count as a duplicate.
+- **Trace.** \`traceparent\` is the trace begun at MAIL FROM, the one that the 250 reply quotes.
+- **Privacy.** Ids, sizes, digests and the sender's domain; no subjects, bodies or addresses.
+
+## Evolution
+
+Fields are only added, and only optional ones. Ignore fields and types that you do not know; treat an unknown value of a status,
+reason or source as "other". A breaking change is a new major version with a \`dataschema\` of its own, told beside the old one for one
+retention period.
+`
+
+/** What docs/events.md says. `reasons` are those of quarantine with their meanings, which another package owns. */
+export function eventCatalogueMarkdown(reasons: Readonly<Record<string, string>> = {}): string {
+  const parts = [INTRODUCTION, overview(), SEMANTICS, attributes(), ...EVENT_TYPES.map(typeSection)]
+  if (Object.keys(reasons).length > 0) parts.push(reasonSection(reasons))
+  return parts.join('\n')
+}
+
+function overview(): string {
+  const rows = EVENT_TYPES.map(
+    (type) => `| [\`${type}\`](#${anchor(type)}) | \`${topicOf(type)}\` | ${CATALOGUE[type].description} |`,
+  )
+  return `## Types
+
+The key of every record is the message id. Topics: ${TOPICS.map((topic) => `\`${topic}\``).join(', ')}.
+
+| type | topic | says |
+| --- | --- | --- |
+${rows.join('\n')}
+`
+}
+
+const topicOf = (type: EventType) => CATALOGUE[type].topic
+const anchor = (type: EventType) => type.replaceAll('.', '')
+
+function attributes(): string {
+  const { headers } = toBinary(sampleOf('ingest.received'))
+  return `## Attributes
+
+In binary mode attributes are headers with the prefix \`ce_\` and the record's value is the data; \`traceparent\` is also a plain header.
+Exports use structured mode (\`${STRUCTURED_TYPE}\`), where they are members beside \`data\`.
+
+${fenced(headers)}
+`
+}
+
+function typeSection(type: EventType): string {
+  const { description, data } = CATALOGUE[type]
+  return `## ${type}
+
+${description} Topic \`${topicOf(type)}\`, schema [\`${dataSchemaOf(type)}\`](../${dataSchemaOf(type).replace(/^https:\/\/[^/]+\//, '')}).
+
+| field | type | meaning |
+| --- | --- | --- |
+${fieldRows(data).join('\n')}
+
+${fenced(toStructured(sampleOf(type)))}
+`
+}
+
+function reasonSection(reasons: Readonly<Record<string, string>>): string {
+  const rows = Object.entries(reasons).map(([reason, meaning]) => `| \`${reason}\` | ${meaning} |`)
+  return `## Reasons of quarantine
+
+| reason | meaning |
+| --- | --- |
+${rows.join('\n')}
+`
+}
+
+/** The part of JSON Schema that the vocabulary uses. */
+interface Schema {
+  type?: string
+  format?: string
+  description?: string
+  required?: readonly string[]
+  properties?: Readonly<Record<string, Schema>>
+  items?: Schema
+}
+
+function fieldRows(schema: Schema, parent = ''): string[] {
+  return Object.entries(schema.properties ?? {}).flatMap(([name, field]) => {
+    const optional = schema.required?.includes(name) ? '' : ', optional'
+    const path = parent + name
+    const row = `| \`${path}\` | ${field.format ?? field.type ?? ''}${optional} | ${field.description ?? ''} |`
+    return [row, ...fieldRows(field.items ?? {}, `${path}[].`)]
+  })
+}
+
+const fenced = (value: unknown) => ['```json', JSON.stringify(value, undefined, 2), '```'].join('\n')
