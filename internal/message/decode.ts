@@ -1,0 +1,152 @@
+// The one place that calls mailparser: header values, text and files, each in a small message of our own making that holds nothing
+// else, so that none of its limits and guesses about structure come into play.
+
+import { createReadStream, createWriteStream } from 'node:fs'
+import { PassThrough, Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import { MailParser, type AttachmentStream, type EmailAddress, type HeaderValue, type MessageText } from 'mailparser'
+import { charsetOf, guessed, withKnownCharsets } from './charset.ts'
+import type { Field } from './fields.ts'
+import type { Address } from './message.ts'
+import { parameter } from './parameters.ts'
+import type { Part } from './structure.ts'
+
+/** The HTML conversions are a denial of service: 400 000 nested elements take 40 s. */
+const OPTIONS = {
+  skipHtmlToText: true,
+  skipTextToHtml: true,
+  skipTextLinks: true,
+  skipImageLinks: true,
+  ignoreEmbedded: true,
+  checksumAlgo: 'sha256',
+}
+
+/** Bytes of a message file; `end` is not part of them. `bareCr`: its lines end with CR alone. */
+export interface Range {
+  path: string
+  start: number
+  end: number
+  bareCr: boolean
+}
+
+export interface DecodedFields {
+  addresses: Map<string, Address[]>
+  subject?: string
+  unknownCharset: boolean
+}
+
+/** Decodes address fields and the subject (RFC 2047). Give each name once. */
+export async function decodeFields(fields: Field[]): Promise<DecodedFields> {
+  const mended = fields.map((field) => ({ name: field.name, ...withKnownCharsets(field.value) }))
+  const head = mended.map((field) => `${field.name}: ${field.value}\r\n`).join('')
+  let headers: Map<string, HeaderValue> = new Map()
+  await run(head, Readable.from([]), { onHeaders: (found) => (headers = found) })
+  const addresses = new Map<string, Address[]>()
+  for (const { name } of fields) {
+    const value = headers.get(name)
+    if (typeof value === 'object' && 'text' in value && 'html' in value) addresses.set(name, flat(value.value))
+  }
+  const subject = headers.get('subject')
+  const unknownCharset = mended.some((field) => field.unknown)
+  return { addresses, unknownCharset, ...(typeof subject === 'string' && { subject }) }
+}
+
+/** The members of groups stand in for them (RFC 5322 3.4). */
+function flat(entries: EmailAddress[]): Address[] {
+  const found: Address[] = []
+  const left = entries.toReversed()
+  for (let entry = left.pop(); entry; entry = left.pop()) {
+    if (entry.group) for (const member of entry.group.toReversed()) left.push(member)
+    else found.push({ name: entry.name, address: entry.address ?? '' })
+  }
+  return found
+}
+
+/** Text of a part: transfer encoding, charset and format=flowed (RFC 3676) undone. */
+export async function decodeText(part: Part, range: Range): Promise<{ text: string; unknownCharset: boolean }> {
+  const charset = charsetOf(parameter(part.type, 'charset'))
+  const flowed = ['format', 'delsp'].map((name) => [name, parameter(part.type, name)?.toLowerCase()] as const)
+  const params = flowed
+    .filter(([, value]) => /^(flowed|yes)$/.test(value ?? ''))
+    .map(([name, value]) => `; ${name}=${value}`)
+  const head = `Content-Type: text/plain; charset=${charset.name}${params.join('')}\r\n${encodingField(part)}`
+  let text = ''
+  await run(head, bytesOf(range), { onText: (found) => (text = found) })
+  return { text: charset.guess ? guessed(text) : text, unknownCharset: charset.unknown }
+}
+
+export interface DecodedFile {
+  /** As sent, decoded (RFC 2047, RFC 2231); may be anything. */
+  filename?: string
+  contentType: string
+  sizeBytes: number
+  sha256: string
+  unknownCharset: boolean
+}
+
+/** Writes a part's decoded bytes to `target`. Rejects with the file system's error if it cannot. */
+export async function decodeFile(part: Part, range: Range, target: string): Promise<DecodedFile> {
+  const names = (['disposition', 'type'] as const).map((of) => {
+    const wanted = of === 'type' ? 'name' : 'filename'
+    return part[of].params
+      .filter((p) => p.name.split('*')[0] === wanted)
+      .map((p) => `; ${p.name}=${p.raw}`)
+      .join('')
+  })
+  const [filename, name] = names.map((text) => withKnownCharsets(text))
+  const type = `Content-Type: ${part.type.value}${name?.value ?? ''}\r\n`
+  const head = `${type}Content-Disposition: attachment${filename?.value ?? ''}\r\n${encodingField(part)}`
+  const found: AttachmentStream[] = []
+  const onFile = async (file: AttachmentStream): Promise<void> => {
+    found.push(file)
+    await pipeline(Readable.from(file.content as Readable), createWriteStream(target))
+  }
+  await run(head, bytesOf(range), { onFile })
+  const [file] = found
+  if (!file || found.length > 1) throw new Error(`a part gave ${found.length} files`)
+  return {
+    ...(file.filename && { filename: file.filename }),
+    contentType: file.contentType,
+    sizeBytes: file.size,
+    sha256: file.checksum,
+    unknownCharset: filename?.unknown === true || name?.unknown === true,
+  }
+}
+
+const encodingField = (part: Part): string =>
+  /^(base64|quoted-printable)$/.test(part.encoding) ? `Content-Transfer-Encoding: ${part.encoding}\r\n` : ''
+
+function bytesOf({ path, start, end, bareCr }: Range): Readable {
+  if (end <= start) return Readable.from([])
+  const bytes = createReadStream(path, { start, end: end - 1, highWaterMark: 256 * 1024 })
+  return bareCr ? Readable.from(withLf(bytes)) : bytes
+}
+
+async function* withLf(bytes: AsyncIterable<Buffer>): AsyncIterable<Buffer> {
+  for await (const chunk of bytes) yield chunk.map((byte) => (byte === 0x0d ? 0x0a : byte)) as Buffer
+}
+
+interface Handlers {
+  onHeaders?(headers: Map<string, HeaderValue>): void
+  onText?(text: string): void
+  onFile?(file: AttachmentStream): Promise<void>
+}
+
+/** Parses `head`, a blank line and `body`. Rejects with what the parser, the source or a handler throws. */
+async function run(head: string, body: Readable, handlers: Handlers): Promise<void> {
+  const parser = new MailParser(OPTIONS)
+  parser.on('headers', (headers) => handlers.onHeaders?.(headers))
+  parser.on('data', (data: AttachmentStream | MessageText) => {
+    if (data.type === 'text') return handlers.onText?.(data.text ?? '')
+    const taken =
+      handlers.onFile?.(data) ?? pipeline(Readable.from(data.content as Readable), new PassThrough().resume())
+    taken.then(
+      () => data.release(),
+      (thrown: unknown) => parser.destroy(thrown instanceof Error ? thrown : new Error(String(thrown))),
+    )
+  })
+  await pipeline(async function* (): AsyncIterable<Buffer> {
+    yield Buffer.from(`${head}\r\n`)
+    yield* body as AsyncIterable<Buffer>
+  }, parser)
+}

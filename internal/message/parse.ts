@@ -1,0 +1,101 @@
+// Parses one message that lies in a file. Runs in a child process: whatever is not caught here ends the child, not the service.
+
+import { createReadStream } from 'node:fs'
+import { stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { cut, oneLine } from './clean.ts'
+import { decodeFile, type Range } from './decode.ts'
+import { Filenames } from './filename.ts'
+import { isWanted, readHeaders } from './headers.ts'
+import { LIMITS, PARSER } from './limits.ts'
+import type { ParsedAttachment, ParsedMessage, ParseLimits } from './message.ts'
+import { FLAGS, type Flag, type QuarantineReason } from './reasons.ts'
+import { readStructure, Refused, type Part } from './structure.ts'
+import { isHtml, isText, searchableText } from './text.ts'
+
+export interface Job {
+  /** The raw message. */
+  path: string
+  /** Attachments are written here. */
+  workDir: string
+  limits: ParseLimits
+}
+
+export type Parsed = { message: ParsedMessage } | { reason: QuarantineReason; detail: string }
+
+/** Rejects with file system errors, and with errors of the parser that nothing was prepared for. */
+export async function parseFile(job: Job): Promise<Parsed> {
+  try {
+    return { message: await read(job) }
+  } catch (thrown) {
+    if (thrown instanceof Refused) return { reason: thrown.reason, detail: thrown.message }
+    throw thrown
+  }
+}
+
+async function read({ path, workDir, limits }: Job): Promise<ParsedMessage> {
+  const { size: sizeBytes } = await stat(path)
+  const bytes = createReadStream(path, { highWaterMark: 256 * 1024 })
+  const structure = await readStructure(bytes, { sizeBytes, limits, wanted: isWanted })
+  const { root, flags, bareCr } = structure
+  const leaves = leavesOf(root)
+  const files = leaves.filter((part) => !isText(part) && !isInlineImage(part))
+  if (files.length > LIMITS.attachmentsMax) {
+    throw new Refused('too_many_attachments', `${files.length} attachments, more than ${LIMITS.attachmentsMax}`)
+  }
+  const range = (part: Part): Range => ({ path, start: part.bodyStart, end: part.bodyEnd, bareCr })
+  const headers = await readHeaders(structure.fields, structure.receivedCount, flags)
+  const { text, snippet } = await searchableText({ root, flags, range })
+  const attachments = await writeFiles(files, { range, workDir, flags })
+  return {
+    parser: PARSER,
+    ...headers,
+    snippet,
+    text,
+    hasHtml: leaves.some(isHtml),
+    attachments,
+    flags: (Object.keys(FLAGS) as Flag[]).filter((flag) => flags.has(flag)),
+  }
+}
+
+const leavesOf = (part: Part): Part[] => (part.children.length === 0 ? [part] : part.children.flatMap(leavesOf))
+
+/** Shown within the text, so no file that came with it: said to be inline, or part of the HTML (RFC 2387, RFC 2392). */
+function isInlineImage(part: Part): boolean {
+  if (!part.type.value.startsWith('image/') || part.disposition.value === 'attachment') return false
+  return part.disposition.value === 'inline' || (part.hasContentId && isRelated(part))
+}
+
+function isRelated(part: Part): boolean {
+  for (let up = part.parent; up; up = up.parent) if (up.type.value === 'multipart/related') return true
+  return false
+}
+
+interface Writing {
+  range(part: Part): Range
+  workDir: string
+  flags: Set<Flag>
+}
+
+async function writeFiles(files: Part[], { workDir, flags, ...writing }: Writing): Promise<ParsedAttachment[]> {
+  const names = new Filenames()
+  const attachments: ParsedAttachment[] = []
+  for (const [at, part] of files.entries()) {
+    const path = join(workDir, `attachment-${at + 1}`)
+    const file = await decodeFile(part, writing.range(part), path)
+    if (file.unknownCharset) flags.add('charset_unknown')
+    const contentType = /^[\w.+-]+\/[\w.+-]+$/.test(file.contentType) ? file.contentType : 'application/octet-stream'
+    const filename = names.next(file.filename, contentType)
+    const sent = file.filename === undefined ? '' : cut(oneLine(file.filename), LIMITS.originalFilenameMax)
+    const { sizeBytes, sha256 } = file
+    attachments.push({
+      filename,
+      ...(sent !== '' && sent !== filename && { originalFilename: sent }),
+      contentType,
+      sizeBytes,
+      sha256,
+      path,
+    })
+  }
+  return attachments
+}
