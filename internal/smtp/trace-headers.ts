@@ -1,0 +1,61 @@
+// The header lines that the last hop adds (RFC 5321 4.4), kept beside the bytes and never mixed into them.
+
+import { isIPv4, isIPv6 } from 'node:net'
+import { parseMailbox } from '../envelope/envelope.ts'
+
+export interface TraceFacts {
+  entryId: string
+  /** Our name. */
+  hostname: string
+  /** The peer's address. */
+  address: string
+  /** What the peer called itself, as it was given. */
+  helo: string
+  /** EHLO rather than HELO. */
+  extended: boolean
+  smtpUtf8: boolean
+  /** Reverse path without brackets. */
+  mailFrom: string
+  /** Addresses as written. */
+  recipients: readonly string[]
+  receivedAtMs: number
+}
+
+/** `returnPath` and `received`, each whole lines that end with CRLF. */
+export function traceHeaders(facts: TraceFacts): { returnPath: string; received: string } {
+  const lines = [
+    `Received: from ${fromClause(facts)}`,
+    `\tby ${facts.hostname} with ${protocol(facts)} id ${facts.entryId}`,
+    ...forClause(facts.recipients),
+  ]
+  const received = `${lines.join('\r\n')}; ${dateTime(facts.receivedAtMs)}\r\n`
+  return { returnPath: `Return-Path: <${facts.mailFrom}>\r\n`, received }
+}
+
+/** RFC 3848 and RFC 6531 3.7.1; TLS and AUTH will add their letters. */
+const protocol = ({ extended, smtpUtf8 }: TraceFacts): string => (smtpUtf8 ? 'UTF8SMTP' : extended ? 'ESMTP' : 'SMTP')
+
+/** Only with a single recipient: the others' names are nobody's business (RFC 5321 7.2). */
+const forClause = ([only, ...others]: readonly string[]): string[] =>
+  only === undefined || others.length > 0 ? [] : [`\tfor <${only}>`]
+
+/** What is no domain and no address literal would break the grammar, so it moves into a comment. */
+function fromClause({ helo, address }: TraceFacts): string {
+  const literal = addressLiteral(address)
+  const name = parseMailbox(`x@${helo}`) === undefined || !/^[!-~]+$/.test(helo) ? undefined : helo
+  return name === undefined ? `${literal} (helo ${comment(helo)})` : `${name} (${literal})`
+}
+
+/** RFC 5321 4.1.3. */
+function addressLiteral(address: string): string {
+  if (isIPv4(address)) return `[${address}]`
+  return isIPv6(address) ? `[IPv6:${address}]` : '[0.0.0.0]'
+}
+
+const COMMENT_CHARS_MAX = 100
+
+/** Printable ASCII without what a comment gives a meaning to (RFC 5322 3.2.2). */
+const comment = (text: string): string => text.replaceAll(/[^ -~]|[()\\]/g, '?').slice(0, COMMENT_CHARS_MAX)
+
+/** RFC 5322 3.3, always UTC. */
+const dateTime = (ms: number): string => new Date(ms).toUTCString().replace('GMT', '+0000')
