@@ -1,6 +1,7 @@
 // The program of a parser process: takes a Job from its parent, answers with a Reply, one at a time. It has no timer and catches
 // little: its parent watches the time and the memory, and takes whatever ends this process as the message's doing.
 
+import { flushCompileCache } from 'node:module'
 import { parseFile, type Job, type Parsed } from './parse.ts'
 
 /** `residentBytes`: what this process takes after the message. */
@@ -10,6 +11,8 @@ export type Reply = { ready: true } | ({ residentBytes: number } & (Parsed | { t
 process.on('disconnect', () => process.exit())
 
 process.on('message', (job: Job) => void answer(job))
+// Now, since a process that is killed writes no cache, and before it has seen any message.
+flushCompileCache()
 send({ ready: true })
 
 async function answer(job: Job): Promise<void> {

@@ -135,18 +135,22 @@ interface Handlers {
 /** Parses `head`, a blank line and `body`. Rejects with what the parser, the source or a handler throws. */
 async function run(head: string, body: Readable, handlers: Handlers): Promise<void> {
   const parser = new MailParser(OPTIONS)
+  // The parser may end before the last file is written.
+  const takings: Promise<void>[] = []
   parser.on('headers', (headers) => handlers.onHeaders?.(headers))
   parser.on('data', (data: AttachmentStream | MessageText) => {
     if (data.type === 'text') return handlers.onText?.(data.text ?? '')
     const taken =
       handlers.onFile?.(data) ?? pipeline(Readable.from(data.content as Readable), new PassThrough().resume())
-    taken.then(
+    takings.push(taken)
+    void taken.then(
       () => data.release(),
-      (thrown: unknown) => parser.destroy(thrown instanceof Error ? thrown : new Error(String(thrown))),
+      (thrown: Error) => parser.destroy(thrown),
     )
   })
   await pipeline(async function* (): AsyncIterable<Buffer> {
     yield Buffer.from(`${head}\r\n`)
     yield* body as AsyncIterable<Buffer>
   }, parser)
+  await Promise.all(takings)
 }

@@ -3,7 +3,7 @@
 // A message is first copied into its work directory, then parsed there; what the message does to its process is its own fault and
 // quarantines it, and only a crash is tried once more in a fresh process, since something else may have killed the first.
 
-import { createWriteStream } from 'node:fs'
+import { createWriteStream, existsSync } from 'node:fs'
 import { join, sep } from 'node:path'
 import type { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
@@ -12,7 +12,7 @@ import type { Clock, Log } from '../ports/ports.ts'
 import type { ParseInput, ParseLimits, ParseOutcome, Trouble } from './message.ts'
 import { parseFailures } from './metrics.ts'
 import type { Job } from './parse.ts'
-import { CHILD_PROGRAM, ParserProcess, type Ended } from './process.ts'
+import { CHILD_PROGRAM, compileCache, ParserProcess, type Ended } from './process.ts'
 import { QUARANTINE_REASONS, type QuarantineReason } from './reasons.ts'
 
 const MIB = 1024 * 1024
@@ -68,6 +68,7 @@ class Pool implements ParserPool {
   private readonly waiting: ((place: { process?: ParserProcess }) => void)[] = []
   private readonly alive = new Set<ParserProcess>()
   private closed = false
+  private warm: Promise<void> | undefined
 
   constructor(options: PoolOptions) {
     this.options = options
@@ -110,7 +111,8 @@ class Pool implements ParserPool {
 
   /** One try. Leaves a process in `place` only if it can take another message. */
   private async attempt(place: { process?: ParserProcess }, job: Job, sizeBytes: number): Promise<Verdict> {
-    const process = place.process ?? this.start()
+    await (this.warm ??= this.warmed())
+    const process = place.process?.gone === false ? place.process : this.start()
     delete place.process
     const over = new AbortController()
     try {
@@ -126,6 +128,15 @@ class Pool implements ParserPool {
         await process.exited
       }
     }
+  }
+
+  /** Without compiled code a process takes 20 MiB more for as long as it lives: the first one only writes it. */
+  private async warmed(): Promise<void> {
+    if (existsSync(compileCache(this.options.workRoot))) return
+    const process = this.start()
+    await process.ready
+    process.kill()
+    await process.exited
   }
 
   private start(): ParserProcess {

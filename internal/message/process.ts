@@ -20,6 +20,12 @@ export interface ProcessOptions {
   memoryMaxBytes: number
 }
 
+/** A parser uses one thread at a time; these settings and the compile cache (which spares it the TypeScript compiler) save 25 MiB each. */
+const THRIFT = { MALLOC_ARENA_MAX: '2', UV_THREADPOOL_SIZE: '2' }
+
+/** Compiled code of the parser, written by each process when it starts. */
+export const compileCache = (workRoot: string): string => join(workRoot, '.compile-cache')
+
 type Answer = Exclude<Reply, { ready: true }>
 export type Ended = { answer: Answer } | { exit: string; outOfMemory: boolean }
 
@@ -41,7 +47,7 @@ export class ParserProcess {
     this.exited = gone.promise
     this.child = fork(options.program, [], {
       // Nothing of the parent's environment: no secrets, and the same locale and zone everywhere.
-      env: { TZ: 'UTC', LANG: 'C.UTF-8' },
+      env: { TZ: 'UTC', LANG: 'C.UTF-8', ...THRIFT, NODE_COMPILE_CACHE: compileCache(options.workRoot) },
       execArgv: flags(options),
       serialization: 'advanced',
       stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
@@ -88,6 +94,10 @@ export class ParserProcess {
     this.child.kill('SIGKILL')
   }
 
+  get gone(): boolean {
+    return this.exit !== undefined
+  }
+
   /** The last words of the process, for people. */
   get lastWords(): string {
     return this.stderr.trim()
@@ -108,7 +118,7 @@ function flags({ memoryMaxBytes, workRoot }: ProcessOptions): string[] {
   const heapMib = Math.max(48, Math.floor(memoryMaxBytes / MIB / 3))
   return [
     `--max-old-space-size=${heapMib}`,
-    '--max-semi-space-size=2',
+    '--max-semi-space-size=1',
     '--disable-warning=ExperimentalWarning',
     '--permission',
     `--allow-fs-read=${REPOSITORY}/*`,
