@@ -1,0 +1,96 @@
+// The log as a table that can be asked; the log itself is the truth.
+
+import type { Queries, Tx } from './database.ts'
+import { checkedLimit } from './cursor.ts'
+import { StoreError } from './errors.ts'
+import type { EventRow, Page, PageWant } from './rows.ts'
+
+/** All that are given must hold. Times are milliseconds. */
+export interface EventFilter {
+  types?: readonly string[]
+  tenant?: string
+  messageId?: string
+  entryId?: string
+  traceId?: string
+  eventId?: string
+  /** Told at this time or later. */
+  from?: number
+  /** Told before this time. */
+  until?: number
+  topic?: string
+  partition?: number
+  /** This offset or later; with `topic` and `partition`. */
+  offsetFrom?: number
+  offsetUntil?: number
+}
+
+/** Adds events of the log; those that are there stay as they are. */
+export async function projectEvents(tx: Tx, events: readonly EventRow[]): Promise<void> {
+  for (const { offset, data, ...rest } of events) {
+    await tx.kysely
+      .insertInto('events')
+      .values({ ...rest, logOffset: offset, data: JSON.stringify(data) })
+      .onConflict((found) => found.doNothing())
+      .execute()
+  }
+}
+
+/** Events by time, the oldest first unless `newestFirst`. */
+export async function listEvents(
+  on: Queries,
+  filter: EventFilter,
+  want: PageWant & { newestFirst?: boolean },
+): Promise<Page<EventRow>> {
+  const limit = checkedLimit(want.limit)
+  const order = want.newestFirst === true ? 'desc' : 'asc'
+  const { types, tenant, messageId, entryId, traceId, eventId, from, until } = filter
+  let query = on.kysely
+    .selectFrom('events')
+    .selectAll()
+    .orderBy('time', order)
+    .orderBy('topic', order)
+    .orderBy('partition', order)
+    .orderBy('logOffset', order)
+    .limit(limit + 1)
+  if (types !== undefined) query = query.where('type', 'in', [...types])
+  if (tenant !== undefined) query = query.where('tenant', '=', tenant)
+  if (messageId !== undefined) query = query.where('subject', '=', messageId)
+  if (entryId !== undefined) query = query.where('entryId', '=', entryId)
+  if (traceId !== undefined) query = query.where('traceId', '=', traceId)
+  if (eventId !== undefined) query = query.where('id', '=', eventId)
+  if (from !== undefined) query = query.where('time', '>=', from)
+  if (until !== undefined) query = query.where('time', '<', until)
+  if (filter.topic !== undefined) query = query.where('topic', '=', filter.topic)
+  if (filter.partition !== undefined) query = query.where('partition', '=', filter.partition)
+  if (filter.offsetFrom !== undefined) query = query.where('logOffset', '>=', filter.offsetFrom)
+  if (filter.offsetUntil !== undefined) query = query.where('logOffset', '<', filter.offsetUntil)
+  if (want.cursor !== undefined) {
+    const [time, topic, partition, offset] = fromEventCursor(want.cursor)
+    query = query.where((where) =>
+      where(
+        where.refTuple('time', 'topic', 'partition', 'logOffset'),
+        order === 'asc' ? '>' : '<',
+        where.tuple(time, topic, partition, offset),
+      ),
+    )
+  }
+  const rows = (await query.execute()).map(({ logOffset, data, ...rest }) => ({
+    ...rest,
+    offset: logOffset,
+    data: JSON.parse(data) as Record<string, unknown>,
+  }))
+  const last = rows[limit - 1]
+  if (rows.length <= limit || last === undefined) return { rows }
+  return { rows: rows.slice(0, limit), next: toEventCursor(last) }
+}
+
+const toEventCursor = (row: EventRow): string =>
+  Buffer.from(JSON.stringify([row.time, row.topic, row.partition, row.offset])).toString('base64url')
+
+function fromEventCursor(cursor: string): [number, string, number, number] {
+  const text = Buffer.from(cursor, 'base64url').toString()
+  if (!/^\[\d{1,15},"[\w.-]{1,200}",\d{1,9},\d{1,15}\]$/.test(text)) {
+    throw new StoreError('invalid', 'not a cursor of this list')
+  }
+  return JSON.parse(text) as [number, string, number, number]
+}

@@ -1,0 +1,77 @@
+// Writing messages. Each function is one step of a transaction that the indexer puts together.
+
+import type { Tx } from './database.ts'
+import { toMessageRow, type MessageDraft } from './message-row.ts'
+import type { MessageStatus } from './states.ts'
+
+/** Inserts or replaces the row and the mailboxes it is listed under. Its `seq` stays. */
+export async function saveMessage(tx: Tx, message: MessageDraft): Promise<{ seq: number }> {
+  const row = toMessageRow(message)
+  const saved = await tx.kysely
+    .insertInto('messages')
+    .values(row)
+    .onConflict((found) => found.column('id').doUpdateSet(row))
+    .returning('seq')
+    .executeTakeFirstOrThrow()
+  await saveMailboxes(tx, message)
+  return saved
+}
+
+/** Inserts the row if there is none yet; true if it did. */
+export async function insertStored(tx: Tx, message: MessageDraft): Promise<boolean> {
+  const made = await tx.kysely
+    .insertInto('messages')
+    .values(toMessageRow(message))
+    .onConflict((found) => found.column('id').doNothing())
+    .returning('seq')
+    .executeTakeFirst()
+  if (made !== undefined) await saveMailboxes(tx, message)
+  return made !== undefined
+}
+
+async function saveMailboxes(tx: Tx, message: MessageDraft): Promise<void> {
+  const mailboxes = [...new Set(message.recipients.map((each) => each.mailbox.toLowerCase()))]
+  if (mailboxes.length === 0) return
+  await tx.kysely
+    .insertInto('messageMailboxes')
+    .values(mailboxes.map((mailbox) => ({ mailbox, receivedAt: message.receivedAt, messageId: message.id })))
+    .onConflict((found) => found.doNothing())
+    .execute()
+}
+
+/** What may change of a message without parsing it again. */
+export interface MessagePatch {
+  status?: MessageStatus
+  duplicateOf?: string | null
+  headerMessageId?: string
+  threadId?: string | null
+  contentHash?: string
+  attachmentCount?: number
+}
+
+export async function patchMessage(tx: Tx, id: string, patch: MessagePatch): Promise<void> {
+  await tx.kysely.updateTable('messages').set(patch).where('id', '=', id).execute()
+}
+
+/** Everything that is a duplicate of `from` becomes one of `to`; `to` itself becomes none of anything. */
+export async function repointDuplicates(
+  tx: Tx,
+  change: { from: string; to: string; headerMessageId?: string },
+): Promise<void> {
+  const { from, to, headerMessageId } = change
+  await tx.kysely
+    .updateTable('messages')
+    .set({ duplicateOf: to, ...(headerMessageId === undefined ? {} : { headerMessageId }) })
+    .where('duplicateOf', '=', from)
+    .where('id', '!=', to)
+    .execute()
+}
+
+/** Removes what only a processed message has: its documents and its search row. */
+export async function dropDerived(tx: Tx, messageId: string): Promise<void> {
+  await tx.kysely.deleteFrom('documents').where('messageId', '=', messageId).execute()
+  await tx.kysely
+    .deleteFrom('searchIndex')
+    .where('rowid', '=', (of) => of.selectFrom('messages').select('seq').where('id', '=', messageId))
+    .execute()
+}

@@ -1,0 +1,179 @@
+// Reading messages: lists newest first, counts, and finding one by any of its ids.
+
+import type { Expression, ExpressionBuilder, SqlBool } from 'kysely'
+import { checkedLimit, fromCursor, pageOf, toCursor } from './cursor.ts'
+import type { Queries } from './database.ts'
+import { StoreError } from './errors.ts'
+import { fromMessageRow } from './message-row.ts'
+import type { Message, Page, PageWant } from './rows.ts'
+import type { Schema } from './schema.ts'
+import { MESSAGE_STATUSES, type MessageStatus } from './states.ts'
+
+/** All that are given must hold. Times are milliseconds. */
+export interface MessageFilter {
+  tenant?: string
+  /** Any mailbox that the message came to. */
+  mailbox?: string
+  status?: MessageStatus | readonly MessageStatus[]
+  reason?: string
+  /** Received at this time or later. */
+  from?: number
+  /** Received before this time. */
+  until?: number
+  ids?: readonly string[]
+  threadId?: string
+  duplicateOf?: string
+}
+
+type Messages = ExpressionBuilder<Schema, 'messages'>
+
+/** The filter as one condition on `messages`. */
+export function matching(filter: MessageFilter) {
+  return (where: Messages): Expression<SqlBool> => {
+    const all: Expression<SqlBool>[] = []
+    if (filter.tenant !== undefined) all.push(where('messages.tenant', '=', filter.tenant))
+    if (typeof filter.status === 'string') all.push(where('messages.status', '=', filter.status))
+    else if (filter.status !== undefined) all.push(where('messages.status', 'in', [...filter.status]))
+    if (filter.reason !== undefined) all.push(where('messages.reason', '=', filter.reason))
+    if (filter.from !== undefined) all.push(where('messages.receivedAt', '>=', filter.from))
+    if (filter.until !== undefined) all.push(where('messages.receivedAt', '<', filter.until))
+    if (filter.ids !== undefined) all.push(where('messages.id', 'in', [...filter.ids]))
+    if (filter.threadId !== undefined) all.push(where('messages.threadId', '=', filter.threadId))
+    if (filter.duplicateOf !== undefined) all.push(where('messages.duplicateOf', '=', filter.duplicateOf))
+    if (filter.mailbox !== undefined) all.push(cameTo(where, filter.mailbox))
+    return where.and(all)
+  }
+}
+
+/** True of messages with this mailbox among their recipients. */
+export const cameTo = (where: Messages, mailbox: string): Expression<SqlBool> =>
+  where(
+    'messages.id',
+    'in',
+    where
+      .selectFrom('messageMailboxes')
+      .select('messageMailboxes.messageId')
+      .where('messageMailboxes.mailbox', '=', mailbox.toLowerCase()),
+  )
+
+/** Rows after a cursor, newest first. */
+export const afterCursor =
+  (cursor: string) =>
+  (where: Messages): Expression<SqlBool> => {
+    const { time, id } = fromCursor(cursor)
+    return where(where.refTuple('messages.receivedAt', 'messages.id'), '<', where.tuple(time, id))
+  }
+
+/** Messages, newest first. `invalid` limit or cursor. */
+export async function listMessages(on: Queries, filter: MessageFilter, want: PageWant): Promise<Page<Message>> {
+  return pageMessages(on, matching(filter), want)
+}
+
+/** One page of the messages that `holds` is true of, newest first. */
+export async function pageMessages(
+  on: Queries,
+  holds: (where: Messages) => Expression<SqlBool>,
+  want: PageWant,
+): Promise<Page<Message>> {
+  const limit = checkedLimit(want.limit)
+  let query = on.kysely
+    .selectFrom('messages')
+    .selectAll()
+    .where(holds)
+    .orderBy('messages.receivedAt', 'desc')
+    .orderBy('messages.id', 'desc')
+    .limit(limit + 1)
+  if (want.cursor !== undefined) query = query.where(afterCursor(want.cursor))
+  return pageOf((await query.execute()).map(fromMessageRow), limit, (row) => toCursor(row.receivedAt, row.id))
+}
+
+/** How many messages there are in each status. */
+export async function countByStatus(on: Queries, filter: MessageFilter = {}): Promise<Record<MessageStatus, number>> {
+  const rows = await on.kysely
+    .selectFrom('messages')
+    .select(['status', (count) => count.fn.countAll<number>().as('count')])
+    .where(matching(filter))
+    .groupBy('status')
+    .execute()
+  const found = new Map(rows.map((row) => [row.status, row.count]))
+  return Object.fromEntries(MESSAGE_STATUSES.map((status) => [status, found.get(status) ?? 0])) as Record<
+    MessageStatus,
+    number
+  >
+}
+
+/** How many messages with a reason there are, by reason. */
+export async function countByReason(on: Queries, filter: MessageFilter = {}): Promise<Record<string, number>> {
+  const rows = await on.kysely
+    .selectFrom('messages')
+    .select(['reason', (count) => count.fn.countAll<number>().as('count')])
+    .where(matching(filter))
+    .where('reason', 'is not', null)
+    .groupBy('reason')
+    .execute()
+  return Object.fromEntries(rows.map((row) => [row.reason ?? '', row.count]))
+}
+
+export async function countMessages(on: Queries, filter: MessageFilter = {}): Promise<number> {
+  const row = await on.kysely
+    .selectFrom('messages')
+    .select((count) => count.fn.countAll<number>().as('count'))
+    .where(matching(filter))
+    .executeTakeFirstOrThrow()
+  return row.count
+}
+
+export async function findMessage(on: Queries, id: string): Promise<Message | undefined> {
+  const row = await on.kysely.selectFrom('messages').selectAll().where('id', '=', id).executeTakeFirst()
+  return row === undefined ? undefined : fromMessageRow(row)
+}
+
+/** `not_found` if there is none. */
+export async function getMessage(on: Queries, id: string): Promise<Message> {
+  const message = await findMessage(on, id)
+  if (message === undefined) throw new StoreError('not_found', `no message ${id}`)
+  return message
+}
+
+/** The ids a message can be found by; exactly one is given. */
+export type MessageIds =
+  | { id: string }
+  | { entryId: string }
+  | { traceId: string }
+  | { headerMessageId: string; tenant?: string }
+
+/** Most messages that one id finds; an entry has one for each tenant. */
+const FOUND_MAX = 1000
+
+/** The messages with this id, oldest entry first, at most 1000. */
+export async function findMessages(on: Queries, ids: MessageIds): Promise<Message[]> {
+  let query = on.kysely.selectFrom('messages').selectAll().orderBy('entryId').orderBy('id').limit(FOUND_MAX)
+  if ('id' in ids) query = query.where('id', '=', ids.id)
+  else if ('entryId' in ids) query = query.where('entryId', '=', ids.entryId)
+  else if ('traceId' in ids) query = query.where('traceId', '=', ids.traceId)
+  else {
+    query = query.where('headerMessageId', '=', ids.headerMessageId)
+    if (ids.tenant !== undefined) query = query.where('tenant', '=', ids.tenant)
+  }
+  return (await query.execute()).map(fromMessageRow)
+}
+
+/** The messages that have `id` as message, entry or trace id, or as header Message-ID (with angle brackets). */
+export async function messagesByAnyId(on: Queries, id: string): Promise<Message[]> {
+  const rows = await on.kysely
+    .selectFrom('messages')
+    .selectAll()
+    .where((where) =>
+      where.or([
+        where('id', '=', id),
+        where('entryId', '=', id),
+        where('traceId', '=', id),
+        where('headerMessageId', '=', id),
+      ]),
+    )
+    .orderBy('entryId')
+    .orderBy('id')
+    .limit(FOUND_MAX)
+    .execute()
+  return rows.map(fromMessageRow)
+}

@@ -1,0 +1,177 @@
+// The rows as the rest of the product sees them: JSON columns read, absent values null, times in milliseconds since 1970 UTC.
+
+import type { MessageStatus } from './states.ts'
+
+export interface Tenant {
+  slug: string
+  name: string
+  /** Largest message in bytes, or null for the limit of the deployment. */
+  sizeMax: number | null
+  enabled: boolean
+  createdAt: number
+  updatedAt: number
+}
+
+export const DOMAIN_STATES = ['pending', 'active', 'mx_lost', 'suspended'] as const
+export type DomainState = (typeof DOMAIN_STATES)[number]
+
+export interface Domain {
+  /** Lower-case A-labels. */
+  domain: string
+  /** Null for the hosted domain, which every tenant shares by plus-addressing. */
+  tenant: string | null
+  state: DomainState
+  createdAt: number
+  updatedAt: number
+}
+
+export interface Mailbox {
+  /** `local@domain`, lower-case. */
+  address: string
+  tenant: string
+  enabled: boolean
+  createdAt: number
+  updatedAt: number
+}
+
+/** One row of the directory snapshot, tenants first, then domains, then mailboxes. */
+export type DirectoryRow =
+  | { kind: 'tenant'; slug: string; sizeMax: number | null; enabled: boolean }
+  | { kind: 'domain'; domain: string; tenant: string | null; state: DomainState }
+  | { kind: 'mailbox'; address: string; tenant: string; enabled: boolean }
+
+export interface NamedAddress {
+  name: string
+  address: string
+}
+
+export interface MessageRecipient {
+  address: string
+  mailbox: string
+}
+
+/** Structured error of a message that is QUARANTINED or FAILED. */
+export interface Detail {
+  message: string
+  [field: string]: string | number | boolean | null
+}
+
+export interface Message {
+  /** UUIDv5 of entry and tenant. */
+  id: string
+  entryId: string
+  tenant: string
+  /** Of the first recipient; empty until the envelope was read. */
+  mailbox: string
+  recipients: MessageRecipient[]
+  source: string
+  status: MessageStatus
+  /** A quarantine reason, or why it failed; null while all is well. */
+  reason: string | null
+  detail: Detail | null
+  /** With angle brackets; null until parsed. */
+  headerMessageId: string | null
+  /** Whether the header id was made by us (R16). */
+  synthetic: boolean
+  /** Message id of the first with this header id. */
+  duplicateOf: string | null
+  /** Processed by hand although it is a duplicate. */
+  forced: boolean
+  threadId: string | null
+  subject: string | null
+  from: NamedAddress[]
+  to: NamedAddress[]
+  cc: NamedAddress[]
+  /** Of the Date header, milliseconds; null if there is no valid one. */
+  date: number | null
+  receivedAt: number
+  indexedAt: number | null
+  sizeBytes: number
+  /** Hex SHA-256 of the bytes as received. */
+  sha256: string
+  traceId: string
+  rawKey: string
+  metaKey: string
+  /** Reverse path; empty for the null sender. */
+  mailFrom: string
+  clientAddress: string
+  snippet: string
+  flags: string[]
+  parser: string | null
+  attachmentCount: number
+  /** Hex SHA-256 over the derived record; the same bytes and parser give the same. */
+  contentHash: string | null
+}
+
+export interface Document {
+  /** UUIDv5 of message id, ordinal and sha256. */
+  id: string
+  messageId: string
+  tenant: string
+  ordinal: number
+  filename: string
+  contentType: string
+  sizeBytes: number
+  sha256: string
+  /** Object key of the bytes. */
+  key: string
+}
+
+/** One event of the log as projected; `data` is what the event carried. */
+export interface EventRow {
+  topic: string
+  partition: number
+  offset: number
+  id: string
+  type: string
+  /** The message id. */
+  subject: string
+  tenant: string
+  entryId: string | null
+  time: number
+  traceId: string
+  source: string
+  replayId: string | null
+  data: Record<string, unknown>
+}
+
+/** The next offset wanted: everything below it is applied. */
+export interface Checkpoint {
+  group: string
+  topic: string
+  partition: number
+  offset: number
+  /** When the newest applied event was appended to the log; null before the first. */
+  eventTime: number | null
+  updatedAt: number
+}
+
+export const JOB_STATES = ['running', 'interrupted', 'done', 'failed'] as const
+export type JobState = (typeof JOB_STATES)[number]
+
+/** A long task of an operator; `cursor` is where to go on. */
+export interface Job {
+  id: string
+  kind: string
+  state: JobState
+  /** What it was asked to do; JSON. */
+  spec: Record<string, unknown>
+  total: number | null
+  done: number
+  failed: number
+  cursor: string | null
+  createdAt: number
+  updatedAt: number
+}
+
+/** `next` is given when there may be more. Cursors are opaque, and good for the same filter only. */
+export interface Page<T> {
+  rows: T[]
+  next?: string
+}
+
+export interface PageWant {
+  /** 1 to 1000. */
+  limit: number
+  cursor?: string
+}

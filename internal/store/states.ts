@@ -1,0 +1,40 @@
+// The life of a message (R17) as a table. RECEIVED has no row: the message is still in a spool or on its way.
+
+export const MESSAGE_STATUSES = ['STORED', 'PARSED', 'QUARANTINED', 'FAILED', 'DUPLICATE'] as const
+export type MessageStatus = (typeof MESSAGE_STATUSES)[number]
+
+/**
+ * What happens to a message. `consumed`: its event was seen and the outcome is still open. `promoted`: the first with its header
+ * id went away, so this one is to be processed. `demoted`: an older message with its header id came later.
+ */
+export const MESSAGE_MOVES = [
+  'consumed',
+  'parsed',
+  'repeated',
+  'quarantined',
+  'gave_up',
+  'demoted',
+  'promoted',
+  'forced',
+] as const
+export type MessageMove = (typeof MESSAGE_MOVES)[number]
+
+type Moves = Partial<Record<MessageMove, MessageStatus>>
+
+// Each state takes the outcomes of processing again: every one can be retried by hand, and a newer parser may judge otherwise.
+const OUTCOMES = { parsed: 'PARSED', repeated: 'DUPLICATE', quarantined: 'QUARANTINED', gave_up: 'FAILED' } as const
+
+export const NEXT = {
+  RECEIVED: { consumed: 'STORED', ...OUTCOMES },
+  STORED: { ...OUTCOMES, forced: 'PARSED', consumed: 'STORED' },
+  PARSED: { ...OUTCOMES, demoted: 'DUPLICATE', forced: 'PARSED' },
+  QUARANTINED: { ...OUTCOMES, forced: 'PARSED' },
+  FAILED: { ...OUTCOMES, forced: 'PARSED' },
+  DUPLICATE: { ...OUTCOMES, promoted: 'STORED', forced: 'PARSED' },
+} as const satisfies Record<MessageStatus | 'RECEIVED', Moves>
+
+/** The status after `move`, or undefined where the table has no such move. */
+export function nextStatus(from: MessageStatus | 'RECEIVED', move: MessageMove): MessageStatus | undefined {
+  const moves: Moves = NEXT[from]
+  return moves[move]
+}

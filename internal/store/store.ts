@@ -1,0 +1,82 @@
+// Package store keeps tenants, messages and what derives from them in a relational database: SQLite here, PostgreSQL by the same
+// migrations and queries. Ids are text, times are whole milliseconds since 1970 UTC, lists are JSON text.
+//
+// Contract: every query takes the store or an open transaction first. Within `transaction` use its argument only: the store has one
+// connection, so a query on the store itself would wait for the transaction that waits for it.
+// Errors: StoreError. `unavailable` passes by itself (locked, disk full); nothing was changed, try the whole transaction again.
+
+export { StoreError, isUnavailable, type StoreReason } from './errors.ts'
+export type { Queries, Store, Tx } from './database.ts'
+export {
+  DOMAIN_STATES,
+  JOB_STATES,
+  type Checkpoint,
+  type Detail,
+  type DirectoryRow,
+  type Document,
+  type Domain,
+  type DomainState,
+  type EventRow,
+  type Job,
+  type JobState,
+  type Mailbox,
+  type Message,
+  type MessageRecipient,
+  type NamedAddress,
+  type Page,
+  type PageWant,
+  type Tenant,
+} from './rows.ts'
+export { MESSAGE_MOVES, MESSAGE_STATUSES, NEXT, nextStatus, type MessageMove, type MessageStatus } from './states.ts'
+export { createTenant, findTenant, getTenant, listTenants, removeTenant, updateTenant } from './tenants.ts'
+export {
+  addDomain,
+  addMailbox,
+  getDomain,
+  getMailbox,
+  listDomains,
+  listMailboxes,
+  removeDomain,
+  removeMailbox,
+  updateDomain,
+  updateMailbox,
+} from './addresses.ts'
+export { directoryRows, seedFirstStart } from './directory.ts'
+export { directoryVersion } from './directory-version.ts'
+export {
+  countByReason,
+  countByStatus,
+  countMessages,
+  findMessage,
+  findMessages,
+  getMessage,
+  listMessages,
+  messagesByAnyId,
+  type MessageFilter,
+  type MessageIds,
+} from './messages.ts'
+export {
+  dropDerived,
+  insertStored,
+  patchMessage,
+  repointDuplicates,
+  saveMessage,
+  type MessagePatch,
+} from './message-writes.ts'
+export { claimKey, dropKey, findKey, keyHeldBy, type KeyRow } from './keys.ts'
+export {
+  documentsOf,
+  getDocument,
+  listDocuments,
+  saveDocuments,
+  type DocumentFilter,
+  type ListedDocument,
+} from './documents.ts'
+export { joinThread, threadIdOf } from './threads.ts'
+export type { MessageDraft } from './message-row.ts'
+export { checkpointOf, listCheckpoints, saveCheckpoint } from './checkpoints.ts'
+export { deliveredOutbox, enqueue, nextOutbox, outboxState, type OutboxRow } from './outbox.ts'
+export { listEvents, projectEvents, type EventFilter } from './events.ts'
+export { createJob, getJob, listJobs, updateJob } from './jobs.ts'
+export { formatQuery, parseQuery, type ParsedQuery, type Query, type Term } from './query.ts'
+export { indexText, searchMessages, type SearchText, type SearchWant } from './search.ts'
