@@ -39,7 +39,7 @@ export function addressArgument(command: string): AddressArgument | ArgumentFaul
 export interface MailParameters {
   /** RFC 1870 5, octets. */
   size: number | undefined
-  /** RFC 6152. */
+  /** RFC 6152 2. */
   bodyType: '7BIT' | '8BITMIME'
   smtpUtf8: boolean
 }

@@ -1,6 +1,6 @@
 // Every reply that this server sends, but for the two that list names and extensions (220 and the 250 of EHLO). Nothing else
 // writes reply codes. 4xx: the sender keeps the mail and tries again. 5xx: the sender bounces it, so a 5xx must be true tomorrow
-// as well. Enhanced codes by RFC 3463 and the IANA registry; 354 and the greeting carry none (RFC 2034 3).
+// as well. Enhanced codes by RFC 3463 3; 354 and the greeting carry none (RFC 2034 3).
 
 import type { Reason } from './metrics.ts'
 
@@ -20,7 +20,7 @@ export const REPLIES = {
   recipient_ok: { code: 250, status: '2.1.5', text: 'recipient ok' },
   go_ahead: { code: 354, status: '', text: 'end data with <CR><LF>.<CR><LF>' },
   accepted: { code: 250, status: '2.0.0', text: 'accepted' },
-  help: { code: 214, status: '2.0.0', text: 'RFC 5321' },
+  help: { code: 214, status: '2.0.0', text: 'see RFC 5321 4.1.1' },
   cannot_verify: { code: 252, status: '2.0.0', text: 'cannot verify, send the mail and see' }, // RFC 5321 7.3
   bye: { code: 221, status: '2.0.0', text: 'bye' },
 

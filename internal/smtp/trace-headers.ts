@@ -32,7 +32,7 @@ export function traceHeaders(facts: TraceFacts): { returnPath: string; received:
   return { returnPath: `Return-Path: <${facts.mailFrom}>\r\n`, received }
 }
 
-/** RFC 3848 and RFC 6531 3.7.1; TLS and AUTH will add their letters. */
+/** RFC 3848 2 and RFC 6531 3.7.1; TLS and AUTH will add their letters. */
 const protocol = ({ extended, smtpUtf8 }: TraceFacts): string => (smtpUtf8 ? 'UTF8SMTP' : extended ? 'ESMTP' : 'SMTP')
 
 /** Only with a single recipient: the others' names are nobody's business (RFC 5321 7.2). */

@@ -1,9 +1,9 @@
-// For tests: a spool in memory that keeps the ledger's promises and forgets everything.
+// A spool in memory that keeps the ledger's promises and forgets everything.
 
 import { createHash } from 'node:crypto'
-import type { Envelope } from '../envelope/envelope.ts'
-import type { Draft, Reservation, Spool } from './body.ts'
-import type { Kept } from './testbed.ts'
+import type { Envelope } from '../../envelope/envelope.ts'
+import type { Draft, Reservation, Spool } from '../body.ts'
+import type { Kept } from './bed.ts'
 
 const full = () => Object.assign(new Error('no space'), { fault: 'full' })
 

@@ -1,17 +1,16 @@
-// For tests: a front door on a free port with a real directory snapshot, and a client that shows every byte.
+// A front door on a free port, with a real directory snapshot.
 
 import { mkdtempSync, rmSync } from 'node:fs'
-import { connect, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Registry } from '@prometheus-io/client'
-import { openDirectory, writeSnapshot } from '../directory/snapshot.ts'
-import type { Directory } from '../directory/directory.ts'
-import type { Envelope } from '../envelope/envelope.ts'
-import type { Clock, Ids } from '../ports/ports.ts'
-import { StandInSpool } from './spool-stand-in.ts'
-import { smtpServer, type Limits, type SmtpDoor, type Spool } from './smtp.ts'
+import { openDirectory, writeSnapshot } from '../../directory/snapshot.ts'
+import type { Directory } from '../../directory/directory.ts'
+import type { Envelope } from '../../envelope/envelope.ts'
+import type { Clock, Ids } from '../../ports/ports.ts'
+import { StandInSpool } from './spool.ts'
+import { smtpServer, type Limits, type SmtpDoor, type Spool } from '../smtp.ts'
 
 export interface Kept {
   id: string
@@ -25,6 +24,7 @@ export interface BedOptions {
   spool?: (real: Spool) => Spool
   directory?: (real: Directory) => Directory
   capacityBytes?: number
+  port?: number
 }
 
 export interface Bed {
@@ -83,12 +83,15 @@ export async function openBed(options: BedOptions = {}): Promise<Bed> {
     log: lines,
     registry,
   })
-  const { port } = await door.listen('127.0.0.1', 0)
   const close = async () => {
     await door.close(1000)
     directory.close()
     rmSync(dir, { recursive: true })
   }
+  const { port } = await door.listen('127.0.0.1', options.port ?? 0).catch(async (error: unknown) => {
+    await close()
+    throw error
+  })
   return { door, port, registry, log, kept: async () => spool.kept, reservedBytes: () => spool.reservedBytes, close }
 }
 
@@ -110,73 +113,4 @@ async function openTestDirectory(path: string, log: Parameters<typeof openDirect
     plusPrefix: 'orders',
     postmaster: { local: 'postmaster', domain: 'mail.example', text: 'postmaster@mail.example' },
   })
-}
-
-/** A raw client: what it sends is what goes out, and replies come back one by one. */
-export class Client {
-  readonly socket: Socket
-  readonly closed: Promise<void>
-  #text = ''
-  #wake: () => void = () => undefined
-  #ended = false
-
-  constructor(port: number) {
-    this.socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true, noDelay: true })
-    this.socket.on('data', (chunk) => {
-      this.#text += chunk.toString('utf8')
-      this.#wake()
-    })
-    this.closed = new Promise((resolve) => {
-      const end = () => {
-        this.#ended = true
-        this.#wake()
-        this.socket.end()
-        resolve()
-      }
-      this.socket.on('end', end).on('close', end).on('error', end)
-    })
-  }
-
-  send(bytes: string | Buffer): void {
-    this.socket.write(bytes)
-  }
-
-  /** The next reply, its lines joined by a newline; undefined when the server has closed. */
-  async reply(): Promise<string | undefined> {
-    for (;;) {
-      const match = /^(?:\d{3}-.*\r\n)*\d{3}(?: .*)?\r\n/.exec(this.#text)
-      if (match !== null) {
-        this.#text = this.#text.slice(match[0].length)
-        return match[0].trimEnd().replaceAll('\r\n', '\n')
-      }
-      if (this.#ended) return undefined
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve
-      })
-    }
-  }
-
-  /** Sends one line and takes its reply. */
-  async say(line: string): Promise<string | undefined> {
-    this.send(`${line}\r\n`)
-    return this.reply()
-  }
-
-  /** Greeting and EHLO. */
-  async hello(): Promise<void> {
-    await this.reply()
-    await this.say('EHLO client.example')
-  }
-
-  /** One transaction from MAIL to the reply to the final dot; `content` ends with CRLF and is dot-stuffed here. */
-  async mail(content: Buffer | string, to = ['orders+acme@mail.example']): Promise<string | undefined> {
-    const rcpts = to.map((address) => `RCPT TO:<${address}>\r\n`).join('')
-    this.send(`MAIL FROM:<ann@sender.example>\r\n${rcpts}DATA\r\n`)
-    for (let replies = 0; replies < to.length + 2; replies += 1) await this.reply()
-    const bytes = Buffer.from(content)
-      .toString('latin1')
-      .replaceAll(/(^|\r\n)\./g, '$1..')
-    this.send(Buffer.from(`${bytes}.\r\n`, 'latin1'))
-    return this.reply()
-  }
 }

@@ -1,0 +1,164 @@
+// Dialogs in text files. Each line is one step:
+//   # text            why
+//   ! name value      the door's options, before the first step (see OPTIONS)
+//   C: line           sends the line and CRLF; lines that follow each other go out in one write
+//   C+ text           sends the text with \r \n \0 \xHH and nothing added
+//   C* octets         sends so many octets of content in lines that end with CRLF
+//   C!                drops the connection; C.  closes the sending side
+//   S: start          the next reply begins so (its lines are joined by " | "); `S: /pattern/` is tried on the whole of it
+//   S. closed         the server has closed the connection
+//   = name value      what holds afterwards (see FACTS)
+
+import { readFileSync } from 'node:fs'
+import { openBed, type Bed, type BedOptions } from './bed.ts'
+import { Client } from './client.ts'
+
+export type Check = (what: string, got: unknown, want: unknown) => void
+
+const spoolFault = (name: 'reserve' | 'check' | 'write' | 'commit', fault: string): BedOptions => ({
+  spool: (real) => {
+    const fail = async () => Promise.reject(Object.assign(new Error('secret path'), fault === '' ? {} : { fault }))
+    if (name === 'reserve' || name === 'check') {
+      return { ...bound(real), [name]: fail }
+    }
+    return { ...bound(real), begin: (id) => ({ ...real.begin(id), [name]: fail }) }
+  },
+})
+
+const bound = (real: Parameters<NonNullable<BedOptions['spool']>>[0]) => ({
+  reserve: (bytes: number) => real.reserve(bytes),
+  check: (bytes: number) => real.check(bytes),
+  begin: (id: string) => real.begin(id),
+})
+
+const OPTIONS: Record<string, (value: string) => BedOptions> = {
+  limit: (value) => ({ limits: { messageBytesMax: Number(value) } }),
+  recipients: (value) => ({ limits: { recipientsMax: Number(value) } }),
+  sessions: (value) => ({ limits: { sessionsMax: Number(value) } }),
+  idle: (value) => ({ limits: { idleTimeoutMs: Number(value) } }),
+  capacity: (value) => ({ capacityBytes: Number(value) }),
+  'check-fails': (value) => spoolFault('check', value),
+  'reserve-fails': (value) => spoolFault('reserve', value),
+  'write-fails': (value) => spoolFault('write', value),
+  'commit-fails': (value) => spoolFault('commit', value),
+  directory: (value) => ({
+    directory: () => ({
+      route: () => {
+        if (value === 'throws') throw new Error('secret path')
+        return { kind: 'unavailable' }
+      },
+    }),
+  }),
+}
+
+const FACTS: Record<string, (bed: Bed) => Promise<string>> = {
+  entries: async (bed) => String((await bed.kept()).length),
+  sizes: async (bed) => (await bed.kept()).map((each) => each.bytes.length).join(' '),
+  content: async (bed) => JSON.stringify((await bed.kept()).map((each) => each.bytes.toString('latin1')).join('')),
+  recipients: async (bed) =>
+    (await bed.kept())
+      .flatMap((each) => each.envelope.recipients.map((to) => `${to.address}>${to.tenant}>${to.mailbox}`))
+      .join(' '),
+  'mail-from': async (bed) => (await bed.kept()).map((each) => each.envelope.mailFrom).join(' '),
+  envelope: async (bed) =>
+    (await bed.kept()).map(({ envelope }) => `${envelope.body} ${envelope.smtpUtf8 ? 'utf8' : 'ascii'}`).join(' '),
+  received: async (bed) =>
+    (await bed.kept()).map((each) => each.envelope.traceHeaders.received.replaceAll(/\r\n\t?/g, ' ').trim()).join(' '),
+  fates: async (bed) =>
+    bed.log
+      .filter((line) => 'traceId' in line)
+      .map((line) => `${String(line['msg'])}/${String(line['reason'])}`)
+      .join(', '),
+}
+
+const unescaped = (text: string): Buffer =>
+  Buffer.from(
+    Buffer.from(text)
+      .toString('latin1')
+      .replaceAll(/\\(?:x([0-9a-f]{2})|([rn0\\]))/gi, (_all, hex: string | undefined, name: string | undefined) =>
+        hex === undefined
+          ? ({ r: '\r', n: '\n', 0: '\0' }[name ?? ''] ?? '\\')
+          : String.fromCharCode(parseInt(hex, 16)),
+      ),
+    'latin1',
+  )
+
+/** Content of exactly `octets`, at least 2, in lines of at most 78. */
+export function filler(octets: number): Buffer {
+  const content = Buffer.alloc(octets, 'x')
+  for (let end = 78; end < octets - 2; end += 78) content.write('\r\n', end - 2)
+  content.write('\r\n', octets - 2)
+  return content
+}
+
+/** Plays one file against a fresh door. Afterwards no space may be held and no session open. */
+export async function playDialog(path: string, check: Check): Promise<void> {
+  const steps = readFileSync(path, 'utf8')
+    .split('\n')
+    .map((line, index) => ({ line, where: `${path}:${index + 1}` }))
+    .filter(({ line }) => line.trim() !== '' && !line.startsWith('#'))
+  const bed = await openBed(optionsOf(steps.map(({ line }) => line)))
+  const client = new Client(bed.port)
+  try {
+    await talk(
+      client,
+      steps.filter(({ line }) => /^[CS]/.test(line)),
+      check,
+    )
+    client.socket.end()
+    await client.closed
+    await settled(bed)
+    for (const { line, where } of steps.filter((step) => step.line.startsWith('='))) {
+      const [, name = '', want = ''] = /^= (\S+) ?(.*)$/.exec(line) ?? []
+      check(`${where} ${name}`, await FACTS[name]?.(bed), want)
+    }
+    check(`${path} space held`, bed.reservedBytes(), 0)
+  } finally {
+    client.socket.destroy()
+    await bed.close()
+  }
+}
+
+function optionsOf(lines: string[]): BedOptions {
+  return lines
+    .filter((line) => line.startsWith('!'))
+    .map((line) => {
+      const [, name = '', value = ''] = /^! (\S+) ?(.*)$/.exec(line) ?? []
+      return OPTIONS[name]?.(value) ?? {}
+    })
+    .reduce((all, some) => ({ ...all, ...some, limits: { ...all.limits, ...some.limits } }), {})
+}
+
+async function talk(client: Client, steps: { line: string; where: string }[], check: Check): Promise<void> {
+  let pending: Buffer[] = []
+  const flush = () => {
+    if (pending.length > 0) client.send(Buffer.concat(pending))
+    pending = []
+  }
+  for (const { line, where } of steps) {
+    const rest = line.slice(3)
+    if (line.startsWith('C:')) pending.push(Buffer.from(`${rest}\r\n`))
+    else if (line.startsWith('C+')) pending.push(unescaped(rest))
+    else if (line.startsWith('C*')) pending.push(filler(Number(rest)))
+    else {
+      flush()
+      if (line.startsWith('C!')) client.socket.resetAndDestroy()
+      else if (line.startsWith('C.')) client.socket.end()
+      else if (line.startsWith('S.')) check(where, await client.reply(), undefined)
+      else expectReply((await client.reply())?.replaceAll('\n', ' | '), rest, (got, want) => check(where, got, want))
+    }
+  }
+  flush()
+}
+
+function expectReply(got: string | undefined, want: string, check: (got: unknown, want: unknown) => void): void {
+  const pattern = /^\/(.*)\/$/.exec(want)?.[1]
+  if (pattern === undefined) check(got?.slice(0, want.length), want)
+  else if (got === undefined || !new RegExp(pattern).test(got)) check(got, want)
+}
+
+async function settled(bed: Bed): Promise<void> {
+  for (let turns = 0; bed.door.sessions() > 0 && turns < 200; turns += 1) {
+    await new Promise((resolve) => setTimeout(resolve, 5))
+  }
+}
