@@ -37,6 +37,10 @@ export function isText(part: Part): boolean {
 
 export const isHtml = (part: Part): boolean => isText(part) && part.type.value === 'text/html'
 
+/** Has a name but is not said to be an attachment: mail programs show it, so it is text if there is no other. */
+const isNamedText = (part: Part): boolean =>
+  /^text\/(plain|html)$/.test(part.type.value) && part.disposition.value !== 'attachment' && part.children.length === 0
+
 export interface TextSource {
   root: Part
   flags: Set<Flag>
@@ -45,14 +49,19 @@ export interface TextSource {
 
 /** Reads parts until the text is as long as it may be. */
 export async function searchableText(source: TextSource): Promise<{ text: string; snippet: string }> {
-  const whole = manyLines(await textOf(source.root, source, LIMITS.textOutMax))
+  const own = await textOf(source.root, { ...source, isRead: isText })
+  const whole = manyLines(own.trim() === '' ? await textOf(source.root, { ...source, isRead: isNamedText }) : own)
   const text = cut(whole, LIMITS.textOutMax)
   if (text.length < whole.length) source.flags.add('text_cut')
   return { text, snippet: cut(oneLine(text.slice(0, LIMITS.snippetMax * 4)), LIMITS.snippetMax) }
 }
 
-async function textOf(part: Part, source: TextSource, room: number): Promise<string> {
-  if (isText(part)) return leafText(part, source)
+interface Reading extends TextSource {
+  isRead(part: Part): boolean
+}
+
+async function textOf(part: Part, source: Reading, room: number = LIMITS.textOutMax): Promise<string> {
+  if (source.isRead(part)) return leafText(part, source)
   const alternative = part.type.value === 'multipart/alternative'
   const inOrder = alternative ? part.children.toSorted((a, b) => rank(a) - rank(b)) : part.children
   let text = ''
