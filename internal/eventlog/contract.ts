@@ -73,10 +73,10 @@ export function eventLogContract(name: string, make: () => Promise<EventLogFixtu
     })
 
     test('appenders in two processes: every event once, no gap, each process in its order', async () => {
-      let both = true
-      const there = fixture.appendElsewhere('there', 100).finally(() => (both = false))
+      const both = { running: true }
+      const there = fixture.appendElsewhere('there', 100).finally(() => (both.running = false))
       const here: MailEvent[] = []
-      while (both) {
+      while (both.running) {
         here.push(received('here', here.length))
         await log.append(here.slice(-1))
         await sleep(1)

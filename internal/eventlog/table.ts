@@ -85,7 +85,7 @@ export function appender(db: Database): (events: readonly MailEvent[], nowMs: nu
   const transaction = db.transaction((events: readonly MailEvent[], nowMs: number) => {
     for (const [topic, of] of Map.groupBy(events, (event) => topicOf(event.type))) appendTo(topic, of, nowMs)
   })
-  // Immediate: the write lock comes before offsets are read, so two processes never give the same one.
+  // Immediate: the write lock comes before the offsets are read, so two processes wait for each other and do not fail.
   return (events, nowMs) => transaction.immediate(events, nowMs)
 }
 
