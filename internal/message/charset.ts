@@ -16,7 +16,8 @@ const ASCII = /^(us-?ascii|ascii|ansi_x3\.4-1968|default(_charset)?|unknown-8bit
 /** What the parser knows beyond browsers. */
 const CODE_PAGE = /^(cp|ibm|windows-?|x-cp)-?(437|737|775|85[025-8]|86[0-9]|1125|9(32|36|49|50))$/
 
-const GUESS: Charset = { name: 'iso-8859-1', guess: true, unknown: false }
+/** Not `iso-8859-1`, which the parser reads as windows-1252. */
+const GUESS: Charset = { name: 'binary', guess: true, unknown: false }
 
 export function charsetOf(label: string | undefined): Charset {
   const wanted = (label ?? '').trim().toLowerCase()
@@ -24,7 +25,8 @@ export function charsetOf(label: string | undefined): Charset {
   if (CODE_PAGE.test(wanted)) return { name: wanted.replace(/^[^\d]+/, 'cp'), guess: false, unknown: false }
   try {
     const name = new TextDecoder(wanted).encoding
-    return name === 'x-user-defined' ? GUESS : { name, guess: false, unknown: false }
+    if (name === 'x-user-defined') return GUESS
+    return { name: name === 'x-mac-cyrillic' ? 'maccyrillic' : name, guess: false, unknown: false }
   } catch (thrown) {
     if (!(thrown instanceof RangeError)) throw thrown
     return { ...GUESS, unknown: true }

@@ -1,0 +1,39 @@
+// The parser's program with faults, for the tests of the pool: the first line of a message says what goes wrong with it.
+
+import { appendFileSync, existsSync, readFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import type { Job } from './parse.ts'
+
+const FAULTS: Record<string, (job: Job) => void> = {
+  spin: () => {
+    for (;;);
+  },
+  hog: () => {
+    const held: Buffer[] = []
+    for (;;) held.push(Buffer.alloc(1024 * 1024, 1))
+  },
+  heap: () => {
+    const held: object[] = []
+    for (;;) held.push({ held: held.length })
+  },
+  crash: () => {
+    throw new Error('the parser has a bug')
+  },
+  /** Dies of its first try only. */
+  stumble: (job) => {
+    const mark = join(job.workDir, 'stumbled')
+    if (existsSync(mark)) return
+    appendFileSync(mark, '')
+    process.kill(process.pid, 'SIGKILL')
+  },
+  /** Writes beside its work root. */
+  escape: (job) => appendFileSync(join(dirname(dirname(job.workDir)), 'escaped'), 'x'),
+}
+
+process.on('message', (message) => {
+  const job = message as Job
+  const [, fault = ''] = /^X-Fault: (\w+)/.exec(readFileSync(job.path, 'latin1')) ?? []
+  FAULTS[fault]?.(job)
+})
+
+await import('./child.ts')

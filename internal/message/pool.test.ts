@@ -1,0 +1,177 @@
+// The parser processes: what one message does to its process never reaches another message, and no process is left behind.
+
+import { mkdir, mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Readable } from 'node:stream'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Registry } from '@prometheus-io/client'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import type { Clock, Log } from '../ports/ports.ts'
+import { attachment, LIMITS_IN_TESTS, mail, mixed } from './fixtures.ts'
+import { parserPool, type ParseOutcome, type ParserPool, type PoolOptions } from './message.ts'
+
+const FAULTY = join(import.meta.dirname, 'faulty.fixture.ts')
+const MIB = 1024 * 1024
+
+const clock: Clock = {
+  now: () => Date.now(),
+  monotonic: () => performance.now(),
+  sleep: (ms, signal) => sleep(ms, undefined, { ...(signal && { signal }), ref: false }),
+}
+const silent = (): void => {}
+const log: Log = { debug: silent, info: silent, warn: silent, error: silent }
+
+let workRoot: string
+let registry: Registry
+let pool: ParserPool
+let messages = 0
+
+function poolOf(options: Partial<PoolOptions> = {}): ParserPool {
+  const limits = LIMITS_IN_TESTS
+  registry = new Registry()
+  return parserPool({
+    processes: 1,
+    deadlineMs: 10_000,
+    memoryMaxBytes: 256 * MIB,
+    limits,
+    workRoot,
+    clock,
+    log,
+    registry,
+    ...options,
+  })
+}
+
+beforeEach(async () => {
+  workRoot = join(await mkdtemp(join(tmpdir(), 'pool-')), 'work')
+  await mkdir(workRoot)
+  pool = poolOf({ program: FAULTY })
+})
+
+afterEach(async () => {
+  await pool.close()
+  expect(await children()).toEqual([])
+  await rm(join(workRoot, '..'), { recursive: true })
+})
+
+async function parse(raw: string, more: { sizeBytes?: number; open?(): Readable } = {}): Promise<ParseOutcome> {
+  const workDir = join(workRoot, `m${(messages += 1)}`)
+  await mkdir(workDir)
+  const bytes = Buffer.from(raw, 'latin1')
+  return pool.parse({ workDir, sizeBytes: bytes.length, open: () => Readable.from([bytes]), ...more })
+}
+
+/** Process ids of parser processes that this test started. */
+async function children(): Promise<number[]> {
+  const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name)).map(Number)
+  const mine = pids.map(async (pid) => {
+    const line = await readFile(`/proc/${pid}/cmdline`, 'latin1').catch(() => '')
+    return line.includes(workRoot) ? [pid] : []
+  })
+  return (await Promise.all(mine)).flat()
+}
+
+const failures = async (kind: string): Promise<number | undefined> => {
+  const metric = await registry.getSingleMetric('mail_ingest_parse_failures_total')?.get()
+  return metric?.values.find((value) => value.labels['kind'] === kind)?.value
+}
+
+const faulty = (fault: string): string => `X-Fault: ${fault}\r\n${mail('', 'x')}`
+const good = mixed(attachment('filename=a.txt', 'hello'))
+
+test('a message and its attachments', async () => {
+  const outcome = await parse(good)
+  if (!outcome.ok) throw new Error(outcome.detail)
+  const [file] = outcome.message.attachments
+  expect(outcome.message).toMatchObject({ subject: 's', flags: [] })
+  expect(await readFile(file?.path ?? '', 'utf8')).toBe('hello')
+})
+
+test('a limit quarantines', async () => {
+  const parts = mixed(...Array.from({ length: 1001 }, () => 'x'))
+  expect(await parse(parts)).toEqual({ ok: false, reason: 'mime_parts', detail: 'more than 1000 MIME parts' })
+  expect(await failures('limit')).toBe(1)
+})
+
+test('a process serves many messages', async () => {
+  await parse(good)
+  const [pid] = await children()
+  for (let at = 0; at < 5; at += 1) expect(await parse(good)).toMatchObject({ ok: true })
+  expect(await children()).toEqual([pid])
+})
+
+test('a message that never ends is killed at its deadline, and others go on meanwhile and afterwards', async () => {
+  pool = poolOf({ program: FAULTY, processes: 2, deadlineMs: 500 })
+  const stuck = parse(faulty('spin'))
+  for (let at = 0; at < 5; at += 1) expect(await parse(good)).toMatchObject({ ok: true })
+  // 0.5 s and one second for the first MiB.
+  expect(await stuck).toEqual({ ok: false, reason: 'parse_timeout', detail: 'not parsed within 1500 ms' })
+  expect(await failures('timeout')).toBe(1)
+  expect(await parse(good)).toMatchObject({ ok: true })
+})
+
+test.each(['hog', 'heap'])('a message that takes all memory is killed (%s)', async (fault) => {
+  const outcomes = await Promise.all([parse(faulty(fault)), parse(good)])
+  expect(outcomes).toMatchObject([{ ok: false, reason: 'parse_memory' }, { ok: true }])
+  expect(await failures('limit')).toBe(1)
+})
+
+test('a message that crashes its process twice is quarantined', async () => {
+  const outcomes = await Promise.all([parse(faulty('crash')), parse(good)])
+  expect(outcomes).toMatchObject([{ ok: false, reason: 'parse_crash' }, { ok: true }])
+  expect(await failures('crash')).toBe(1)
+})
+
+test('a message whose process dies once is parsed by another', async () => {
+  expect(await parse(faulty('stumble'))).toMatchObject({ ok: true })
+  expect(await failures('crash')).toBe(0)
+})
+
+test('a process that was killed while it had nothing to do is replaced, without a try lost', async () => {
+  await parse(good)
+  for (const pid of await children()) process.kill(pid, 'SIGKILL')
+  while ((await children()).length > 0) await sleep(10)
+  await sleep(50)
+  expect(await parse(faulty('stumble'))).toMatchObject({ ok: true })
+})
+
+test('a process cannot write outside the work root', async () => {
+  expect(await parse(faulty('escape'))).toMatchObject({ reason: 'parse_crash' })
+  expect(await readdir(join(workRoot, '..'))).toEqual(['work'])
+})
+
+test('trouble of ours is no fault of the message', async () => {
+  const failing = (): Readable =>
+    new Readable({
+      read() {
+        this.destroy(new Error('no object store'))
+      },
+    })
+  expect(await parse(good, { open: failing })).toMatchObject({ trouble: 'source', cause: new Error('no object store') })
+  expect(await parse(good, { sizeBytes: 3 })).toMatchObject({ trouble: 'source' })
+  expect(await parse(good, { sizeBytes: 30_000 })).toMatchObject({ trouble: 'source' })
+  expect(
+    await pool.parse({ workDir: join(workRoot, 'none'), sizeBytes: 1, open: () => Readable.from([Buffer.from('x')]) }),
+  ).toMatchObject({ trouble: 'disk' })
+  expect(
+    await pool.parse({ workDir: tmpdir(), sizeBytes: 1, open: () => Readable.from([Buffer.from('x')]) }),
+  ).toMatchObject({ trouble: 'disk' })
+  expect(await parse(good)).toMatchObject({ ok: true })
+})
+
+test('a program that does not start is trouble of ours', async () => {
+  pool = poolOf({ program: join(workRoot, 'none.ts') })
+  expect(await parse(good)).toMatchObject({ ok: false, trouble: 'child' })
+})
+
+test('close ends what is under way and what waits, and leaves no process', async () => {
+  const under = [parse(faulty('spin')), parse(good)]
+  while ((await children()).length === 0) await sleep(10)
+  await sleep(300)
+  await pool.close()
+  expect(await Promise.all(under)).toMatchObject([{ trouble: 'closed' }, { trouble: 'closed' }])
+  expect(await children()).toEqual([])
+  expect(await parse(good)).toMatchObject({ trouble: 'closed' })
+  expect(await failures('crash')).toBe(0)
+})
