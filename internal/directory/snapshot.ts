@@ -132,6 +132,7 @@ class Follower {
   /** Identity of the file that was tried last, good or not: a broken one is tried and told of once. */
   #tried = ''
   #stale = false
+  #unreadable = false
   #opened = 0
   #checkedAt = Number.NEGATIVE_INFINITY
 
@@ -145,7 +146,10 @@ class Follower {
     try {
       return routeBy(this.#options, this.#current, mailbox)
     } catch (error) {
-      this.#options.log.warn({ err: error, path: this.#options.path }, 'directory snapshot cannot be read')
+      // Once for each file: every RCPT would say the same.
+      if (!this.#unreadable)
+        this.#options.log.warn({ err: error, path: this.#options.path }, 'directory snapshot cannot be read')
+      this.#unreadable = true
       return { kind: 'unavailable' }
     }
   }
@@ -178,6 +182,7 @@ class Follower {
       this.#current?.close()
       this.#current = next
       this.#stale = false
+      this.#unreadable = false
       this.#opened += 1
       log.info({ path }, 'directory snapshot taken')
     } catch (error) {

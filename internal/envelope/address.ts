@@ -34,7 +34,7 @@ export function parsePath(text: string): Mailbox | null | undefined {
   if (text === '') return null
   if (Buffer.byteLength(text) + 2 > ADDRESS_LIMITS.pathBytesMax) return undefined
   if (text.toLowerCase() === 'postmaster') return { local: text, domain: '', text }
-  // RFC 5321 appendix F.2: a source route must be taken and should be ignored.
+  // RFC 5321 4.1.2 and F.2: a source route must be taken and should be ignored.
   return parseMailbox(text.replace(SOURCE_ROUTE, ''))
 }
 

@@ -1,6 +1,6 @@
 // The bridge between smtp-server 3.21.6 (pinned) and a session. The library owns sockets and the order of commands; what is
 // overridden here, and why:
-//   send, _getEnhancedStatusCode  one reply table; its own map has one enhanced code for each number
+//   send                          one reply table; the library has one enhanced code for each number
 //   init                          no wait of 100 ms before the greeting
 //   _createParser                 our reader
 //   handler_MAIL/RCPT/DATA/RSET   parameters that nobody announced, codes, one reply for each command whatever a step throws,
@@ -75,28 +75,27 @@ export class Connection extends SMTPConnection {
     this._socket.destroy()
   }
 
+  /** Only the greeting and the reply to EHLO and HELO keep the library's text. */
   override send(code: number, data?: string | string[] | null, context?: string | false): void {
-    if (code === 220 || Array.isArray(data) || (code === 250 && context === false)) {
-      this.#count(code)
-      super.send(code, data, false)
-    } else this.#write(reply(libraryReply(code, data ?? '', context === false ? '' : (context ?? ''))))
-  }
-
-  override _getEnhancedStatusCode(_code: number, status?: string | false): string {
-    return status === false ? '' : (status ?? '')
+    const lines = [data ?? ''].flat()
+    if (code === 220 || (code === 250 && context === false)) this.#put(code, lines)
+    else this.#write(reply(libraryReply(code, lines[0] ?? '', context === false ? '' : (context ?? ''))))
   }
 
   #write(answer: Reply): void {
-    if (this._closing || this._closed) return
     if (answer === REPLIES.idle) this.#ending = 'timeout'
-    this.#count(answer.code)
-    super.send(answer.code, answer.text, answer.status)
+    this.#put(answer.code, [answer.status === '' ? answer.text : `${answer.status} ${answer.text}`])
     if (answer.closes) this.close()
   }
 
-  #count(code: number): void {
+  /** The library's own would fall silent as soon as the peer closed its sending side. */
+  #put(code: number, lines: string[]): void {
+    if (this._closing || this._closed) return
     if (this.#command !== '') this.#listening.house.metrics.command(this.#command, code)
     this.#command = ''
+    const text = lines.map((line, index) => `${code}${index < lines.length - 1 ? '-' : ' '}${line}\r\n`).join('')
+    // While a TLS handshake runs the socket is still the one below it.
+    if (!this._upgrading && this._socket.writable) this._socket.write(text)
   }
 
   override _createParser(): Reader {

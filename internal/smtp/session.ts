@@ -59,6 +59,8 @@ interface Transaction extends MailParameters {
   /** Last refusal of a recipient; the transaction's fate when nobody is left to deliver to. */
   refusal: Reply | undefined
   body: Body | undefined
+  /** Its fate is told: once, whatever ends at the same time. */
+  over: boolean
 }
 
 /** Why a transaction is given up. */
@@ -117,6 +119,7 @@ export class Session {
       sizeLimit: undefined,
       refusal: undefined,
       body: undefined,
+      over: false,
     }
   }
 
@@ -274,6 +277,8 @@ export class Session {
 
   #over(transaction: Transaction, fate: Fate, more: Record<string, unknown>): void {
     if (this.#transaction === transaction) this.#transaction = undefined
+    if (transaction.over) return
+    transaction.over = true
     this.#house.metrics.transaction(fate)
     const fields = {
       entryId: transaction.entryId,

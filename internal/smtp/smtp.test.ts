@@ -1,6 +1,8 @@
 // What a dialog in a file cannot show: time, many clients, and cuts.
 
 import { createHash } from 'node:crypto'
+import { once } from 'node:events'
+import { connect } from 'node:net'
 import { afterEach, describe, expect, test } from 'vitest'
 import { openBed, type Bed, type BedOptions } from './testing/bed.ts'
 import { Client } from './testing/client.ts'
@@ -115,12 +117,47 @@ describe('many', () => {
   })
 })
 
+describe('the server is slow', () => {
+  test('the idle timeout does not run while the client waits for us (RFC 5321 4.5.3.2.6)', async () => {
+    const { options, release } = heldCommits()
+    const client = await inData(await opened({ ...options, limits: { idleTimeoutMs: 60 } }))
+    client.send('x\r\n.\r\n')
+    await pause(250)
+    release()
+    expect(await client.reply()).toMatch(/^250 2\.0\.0 accepted/)
+    expect(await client.reply()).toMatch(/^421 4\.4\.2/)
+  })
+})
+
+describe('half a connection', () => {
+  test('a client that closes its sending side waits for a slow commit and gets its 250', async () => {
+    const { options, release } = heldCommits()
+    const client = await inData(await opened(options))
+    client.send('x\r\n.\r\n')
+    client.socket.end()
+    await pause(50)
+    release()
+    expect(await client.reply()).toMatch(/^250 2\.0\.0 accepted/)
+    await client.closed
+  })
+
+  test('refused clients that do not go take no place of others', async () => {
+    const first = await opened({ limits: { sessionsMax: 1 } })
+    await first.hello()
+    const lingering = connect({ port: bed.port, host: '127.0.0.1', allowHalfOpen: true })
+    await once(lingering.resume(), 'end')
+    await first.say('QUIT')
+    await first.closed
+    expect(await new Client(bed.port).reply()).toMatch(/^220/)
+    lingering.destroy()
+  })
+})
+
 describe('the client goes', () => {
   test('while its mail is being committed: the mail stays (RFC 5321 4.1.1.4)', async () => {
     const { options, release } = heldCommits()
     const client = await inData(await opened(options))
     client.send('x\r\n.\r\n')
-    await until(() => bed.log.length >= 0 && bed.reservedBytes() > 0)
     await pause(30)
     client.socket.resetAndDestroy()
     await pause(30)
@@ -129,6 +166,7 @@ describe('the client goes', () => {
     await until(() => bed.door.sessions() === 0)
     expect(await bed.kept()).toHaveLength(1)
     expect(bed.reservedBytes()).toBe(0)
+    expect(bed.log.filter((line) => 'traceId' in line).map((line) => line['msg'])).toEqual(['message accepted'])
   })
 
   test('in the middle of a mail, at any octet: no entry and no space held', async () => {

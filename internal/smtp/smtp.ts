@@ -1,4 +1,4 @@
-// Package smtp is the front door: it speaks SMTP (RFC 5321) and answers 250 only when the message is durable in the spool (R3).
+// Package smtp is the front door: it speaks SMTP (RFC 5321 2.1) and answers 250 only when the message is durable in the spool (R3).
 //
 // smtp-server owns sockets and the order of commands; everything that is said and decided is ours: session.ts (the steps),
 // replies.ts (the only reply codes), body.ts (octets on their way to disk), connection.ts and reader.ts (the bridge to the library).
