@@ -1,0 +1,85 @@
+// The one retry schedule of the uploader, and the knowledge of what is down.
+
+import type { Clock, Log } from '../ports/ports.ts'
+
+/** The pause after the first failure, in milliseconds; it doubles from there. */
+const FIRST_PAUSE_MS = 100
+
+/** Milliseconds before try `tries + 1`: doubling up to `maxMs`, of which 50 to 100 % by `spread` (0 to 1). */
+export function pauseMs(tries: number, maxMs: number, spread: number): number {
+  const full = Math.min(maxMs, FIRST_PAUSE_MS * 2 ** Math.min(tries - 1, 30))
+  return full * (0.5 + spread / 2)
+}
+
+/** A place of its own for each id among those that wait: the random end of a UUID, as a number from 0 to 1. */
+export const spreadOf = (id: string): number => (Number.parseInt(id.slice(-8), 16) || 0) / 0xffff_ffff
+
+/** The stage is stopping; what was under way stays in the spool. */
+export class Stopped extends Error {
+  constructor() {
+    super('stopped')
+    this.name = 'Stopped'
+  }
+}
+
+/** Something that may be down: work on it is tried for ever, and one success ends everyone's pause. */
+export interface Target {
+  /** The result of `work`, tried at least once and until it succeeds. Rejects with Stopped, or with what `isFinal` says no further try would mend. */
+  reach<T>(id: string, work: () => Promise<T>, isFinal?: (error: unknown) => boolean): Promise<T>
+}
+
+export interface TargetOptions {
+  name: string
+  clock: Clock
+  log: Log
+  retryMaxMs: number
+  signal: AbortSignal
+  /** Told when the target goes down and when it is back. */
+  down(isDown: boolean): void
+  /** Told when someone begins to wait, and when the wait is over. */
+  waiting(id: string, waits: boolean): void
+}
+
+export function target(options: TargetOptions): Target {
+  const { name, clock, log, retryMaxMs, signal } = options
+  const pauses = new Set<AbortController>()
+  const wakeAll = () => {
+    for (const pause of pauses) pause.abort()
+  }
+  signal.addEventListener('abort', wakeAll, { once: true })
+
+  const wait = async (id: string, tries: number) => {
+    const pause = new AbortController()
+    pauses.add(pause)
+    options.waiting(id, true)
+    try {
+      await clock.sleep(pauseMs(tries, retryMaxMs, spreadOf(id)), pause.signal)
+    } catch (error) {
+      if (!pause.signal.aborted) throw error
+    } finally {
+      options.waiting(id, false)
+      pauses.delete(pause)
+    }
+  }
+  return {
+    async reach(id, work, isFinal = () => false) {
+      for (let tries = 1; ; tries += 1) {
+        try {
+          const result = await work()
+          options.down(false)
+          wakeAll()
+          return result
+        } catch (error) {
+          if (isFinal(error)) throw error
+          options.down(true)
+          log.warn(
+            { target: name, entryId: id, tries, error: (error as Error).message },
+            'target failed, will try again',
+          )
+        }
+        if (!signal.aborted) await wait(id, tries)
+        if (signal.aborted) throw new Stopped()
+      }
+    },
+  }
+}

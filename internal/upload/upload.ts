@@ -1,0 +1,282 @@
+// Package upload takes entries out of the spool: the objects of each message to the object store, then its events to the log,
+// and only then is the spool told to let go.
+//
+// Keys and event ids derive from the entry, so a stage that was stopped anywhere does the same again and nothing is there twice.
+// Order within an entry: bytes, envelope, events, done. What fails is tried for ever; the spool's bound holds the mail meanwhile.
+// Only an entry that no further try can mend is set aside, so that it pins nothing: one of ASIDE.
+
+import { createHash } from 'node:crypto'
+import { Readable } from 'node:stream'
+import type { Registry } from '@prometheus-io/client'
+import { BlobError, type BlobStore, type Upload, type Verified } from '../blob/blob.ts'
+import { traceIdOf } from '../envelope/envelope.ts'
+import { makeEvent, type EventLog, type MailEvent } from '../eventlog/eventlog.ts'
+import type { Clock, Log } from '../ports/ports.ts'
+import { Stopped, target, type Target } from './backoff.ts'
+import { inHand, metrics, type InHand, type TargetName } from './metrics.ts'
+import { parcelsOf, type Parcel } from './parcel.ts'
+import { publisher, type Publish } from './publisher.ts'
+
+/** One accepted transaction, as the spool gives it. */
+export interface Entry {
+  id: string
+  envelope: unknown
+  sizeBytes: number
+  /** Hex. */
+  sha256: string
+  /** May be called again; the stream fails if the bytes are not those of `sha256`. */
+  open(): Readable
+}
+
+/** The part of the spool's reader that the uploader needs. */
+export interface Entries {
+  entries(signal: AbortSignal): AsyncIterable<Entry>
+  done(id: string): Promise<void>
+  setAside(id: string, reason: string): Promise<void>
+  stats(): EntriesNow
+}
+
+/** What the spool says of itself; everything that is not done counts as pending. */
+export interface EntriesNow {
+  pendingMessages: number
+  pendingBytes: number
+  /** ISO 8601. */
+  oldestReceivedAt?: string | undefined
+  asideMessages: number
+}
+
+export interface UploaderOptions {
+  reader: Entries
+  blobs: BlobStore
+  log: Pick<EventLog, 'append'>
+  clock: Clock
+  logger: Log
+  registry: Registry
+  /** Entries under way at one time. */
+  concurrency: number
+  /** Longest pause between two tries, milliseconds. */
+  retryMaxMs: number
+  /** `source` of the events: `/ingest/<deployment>/uploaderd`. */
+  source: string
+}
+
+export interface Uploader {
+  /** Carries entries until `signal` aborts; what is under way then ends its step and stays in the spool. Rejects on bugs and when the spool cannot be read. */
+  run(signal: AbortSignal): Promise<void>
+}
+
+/** Why an entry is set aside. */
+export const ASIDE = {
+  envelope: 'its envelope cannot be read',
+  damaged: 'its bytes are not those that were accepted',
+} as const
+type AsideReason = keyof typeof ASIDE
+
+/** No further try mends this entry. */
+class Hopeless extends Error {
+  readonly reason: AsideReason
+
+  constructor(reason: AsideReason, cause: unknown) {
+    super((cause as Error).message, { cause })
+    this.reason = reason
+  }
+}
+
+/** The stage; `run` it. */
+export function uploader(options: UploaderOptions): Uploader {
+  const hand = inHand()
+  const gauges = metrics(options.registry, () => hand.now(options.reader.stats()))
+  return {
+    async run(signal) {
+      const stop = new AbortController()
+      const abort = () => stop.abort()
+      signal.addEventListener('abort', abort, { once: true })
+      if (signal.aborted) abort()
+      const { clock, logger: log, retryMaxMs } = options
+      const reachable = (name: TargetName) =>
+        target({
+          name,
+          clock,
+          log,
+          retryMaxMs,
+          signal: stop.signal,
+          down: (isDown) => gauges.down(name, isDown),
+          waiting: (id, waits) => hand.waiting(id, waits),
+        })
+      const publish = publisher(options.log, reachable('eventlog'))
+      try {
+        await carryAll({ options, hand, stop, store: reachable('objectstore'), spool: reachable('spool'), publish })
+      } finally {
+        signal.removeEventListener('abort', abort)
+      }
+    },
+  }
+}
+
+/** One run of the stage. */
+interface Run {
+  options: UploaderOptions
+  hand: InHand
+  stop: AbortController
+  store: Target
+  spool: Target
+  publish: Publish
+}
+
+async function carryAll(run: Run): Promise<void> {
+  const { options, stop, hand } = run
+  const underWay = new Set<Promise<void>>()
+  const failures: unknown[] = []
+  const begin = (entry: Entry) => {
+    const task = (async () => {
+      hand.take(entry.id, options.clock.now())
+      try {
+        await carry(run, entry)
+      } catch (error) {
+        if (error instanceof Stopped) return
+        failures.push(error)
+        stop.abort()
+      } finally {
+        hand.leave(entry.id)
+      }
+    })()
+    underWay.add(task)
+    void task.then(() => underWay.delete(task))
+  }
+  try {
+    for await (const entry of options.reader.entries(stop.signal)) {
+      begin(entry)
+      if (underWay.size >= options.concurrency) await Promise.race(underWay)
+      if (stop.signal.aborted) break
+    }
+  } catch (error) {
+    failures.push(error)
+    stop.abort()
+  }
+  // Nobody works on after run() has ended.
+  await Promise.all(underWay)
+  if (failures.length > 0) throw failures[0]
+}
+
+async function carry(run: Run, entry: Entry): Promise<void> {
+  const { reader, logger } = run.options
+  try {
+    const events: MailEvent[] = []
+    for (const parcel of parcels(entry, run.options.source)) events.push(...(await stored(run, entry, parcel)))
+    unlessStopped(run)
+    await run.publish(entry.id, events)
+    await run.spool.reach(entry.id, () => reader.done(entry.id))
+  } catch (error) {
+    if (!(error instanceof Hopeless)) throw error
+    const { reason, message } = error
+    logger.error({ entryId: entry.id, reason, error: message }, 'entry set aside')
+    await run.spool.reach(entry.id, () => reader.setAside(entry.id, reason))
+  }
+}
+
+function parcels(entry: Entry, source: string): Parcel[] {
+  try {
+    return parcelsOf(entry.envelope, entry, source)
+  } catch (error) {
+    throw new Hopeless('envelope', error)
+  }
+}
+
+/** Puts both objects of a message, the bytes first: where an envelope is, its bytes are. Returns the events that say so. */
+async function stored(run: Run, entry: Entry, parcel: Parcel): Promise<MailEvent[]> {
+  const { clock, logger, source } = run.options
+  const { keys, received, tenant, messageId } = parcel
+  const began = clock.monotonic()
+  const raw = await putVerified(run, keys.raw, entry, rawUpload(entry, parcel))
+  await putVerified(run, keys.meta, entry, metaUpload(parcel))
+  const durationMs = Math.max(0, clock.monotonic() - began)
+  const { sizeBytes } = entry
+  const traceId = traceIdOf(received.traceparent)
+  logger.info({ entryId: entry.id, messageId, tenant, traceId, sizeBytes, durationMs }, 'message stored')
+  const uploaded = makeEvent('objectstore.uploaded', {
+    source,
+    time: new Date(clock.now()).toISOString(),
+    traceparent: received.traceparent,
+    data: {
+      messageId,
+      entryId: entry.id,
+      tenant,
+      rawKey: keys.raw,
+      metaKey: keys.meta,
+      etag: raw.etag,
+      sizeBytes,
+      durationMs,
+    },
+  })
+  return [received, uploaded]
+}
+
+const rawUpload = (entry: Entry, { received, messageId, tenant }: Parcel): Upload => ({
+  sizeBytes: entry.sizeBytes,
+  sha256: entry.sha256,
+  contentType: 'message/rfc822',
+  metadata: {
+    sha256: entry.sha256,
+    entryid: entry.id,
+    messageid: messageId,
+    tenant,
+    traceparent: received.traceparent,
+  },
+  open: () => entry.open(),
+})
+
+const metaUpload = ({ meta, received, messageId, tenant }: Parcel): Upload => ({
+  sizeBytes: meta.length,
+  sha256: createHash('sha256').update(meta).digest('hex'),
+  contentType: 'application/json',
+  metadata: { messageid: messageId, tenant, traceparent: received.traceparent },
+  open: () => Readable.from([meta], { objectMode: false }),
+})
+
+/** Puts until what the store says it holds is what was sent. */
+function putVerified(run: Run, key: string, entry: Entry, upload: Upload): Promise<Verified> {
+  unlessStopped(run)
+  const put = async () => {
+    try {
+      const verified = await run.options.blobs.put(key, upload)
+      if (!agrees(verified, upload)) throw new BlobError('digest', `${key}: the store holds other bytes`)
+      return verified
+    } catch (error) {
+      if (isDamage((error as Error).cause)) throw new Hopeless('damaged', error)
+      // Whose fault is it? If the spool's bytes are good, the store's are not, and that may pass.
+      if (error instanceof BlobError && error.fault === 'digest') await checkSource(entry)
+      throw error
+    }
+  }
+  return run.store.reach(entry.id, put, (error) => error instanceof Hopeless)
+}
+
+/** A mark that looks like a SHA-256 is one; other engines verify against marks of their own. */
+function agrees({ sizeBytes, etag }: Verified, upload: Upload): boolean {
+  return sizeBytes === upload.sizeBytes && (!/^[0-9a-f]{64}$/.test(etag) || etag === upload.sha256)
+}
+
+/** Reads the entry once more. Throws Hopeless if its bytes are not those that were accepted. */
+async function checkSource(entry: Entry): Promise<void> {
+  const hash = createHash('sha256')
+  let length = 0
+  try {
+    for await (const chunk of entry.open()) {
+      hash.update(chunk as Uint8Array)
+      length += (chunk as Uint8Array).byteLength
+    }
+  } catch (error) {
+    if (isDamage(error)) throw new Hopeless('damaged', error)
+    throw error
+  }
+  if (length === entry.sizeBytes && hash.digest('hex') === entry.sha256) return
+  throw new Hopeless('damaged', new Error(`${length} bytes of another digest`))
+}
+
+/** The spool says that what it read does not match its checksum. */
+const isDamage = (error: unknown): boolean =>
+  error instanceof Error && error.name === 'SpoolError' && 'fault' in error && error.fault === 'damaged'
+
+function unlessStopped({ stop }: Run): void {
+  if (stop.signal.aborted) throw new Stopped()
+}
