@@ -9,7 +9,8 @@ const tenants: TenantRow[] = [
 ]
 const domains: DomainRow[] = [
   { domain: 'acme.example', tenant: 'acme', state: 'active' },
-  { domain: 'held.example', tenant: 'acme', state: 'held' },
+  { domain: 'lost.example', tenant: 'acme', state: 'mx_lost' },
+  { domain: 'pending.example', tenant: 'acme', state: 'pending' },
   { domain: 'suspended.example', tenant: 'acme', state: 'suspended' },
   { domain: 'xn--bcher-kva.example', tenant: 'acme', state: 'active' },
 ]
@@ -23,7 +24,8 @@ const mailboxes = [
   mailbox('u@gone.example', 'gone'),
   mailbox('bob@gone-tenant.acme.example', 'gone'),
   mailbox('abuse@acme.example', 'tiny'),
-  mailbox('ann@held.example'),
+  mailbox('ann@lost.example'),
+  mailbox('ann@pending.example'),
   mailbox('ann@suspended.example'),
   mailbox('ann@xn--bcher-kva.example'),
   mailbox('closed@acme.example', 'gone'),
@@ -80,7 +82,10 @@ describe('routes', () => {
     ['u@gone.example', 'not_ours', 'a mailbox alone does not make a domain ours'],
     ['u@[192.0.2.1]', 'not_ours', 'address literal'],
     ['ann%elsewhere.example@acme.example', 'unknown_mailbox', 'never rewritten'],
-    ['ann@held.example', 'unavailable', 'R28 451'],
+    ['ann@lost.example', 'unavailable', 'R28 451'],
+    ['ann@pending.example', 'unavailable', 'not yet proven to be the tenant’s'],
+    ['postmaster@pending.example', 'unavailable', 'not yet a domain of ours'],
+    ['postmaster@lost.example', 'acme postmaster@mail.example', '5321 4.5.1 also without MX'],
     ['ann@suspended.example', 'disabled', 'R28 550'],
     ['Postmaster', 'acme postmaster@mail.example', '5321 4.1.1.3 bare'],
     ['postMaster@acme.example', 'acme postmaster@mail.example', '5321 4.5.1 every hosted domain'],

@@ -5,9 +5,6 @@
 
 import type { Mailbox } from '../envelope/envelope.ts'
 
-/** A source of rows; read once, in order, and never held as a whole. */
-export type Rows<T> = Iterable<T> | AsyncIterable<T>
-
 export interface TenantRow {
   /** Kebab-case, case-sensitive. */
   slug: string
@@ -16,8 +13,8 @@ export interface TenantRow {
   enabled: boolean
 }
 
-/** `held`: mail waits at the sender (451). `suspended`: refused for good (550). */
-export type DomainState = 'active' | 'held' | 'suspended'
+/** `pending`: not yet proven to be its tenant's. `mx_lost`: its MX leads elsewhere for now. Both wait at the sender (R28). */
+export type DomainState = 'pending' | 'active' | 'mx_lost' | 'suspended'
 
 export interface DomainRow {
   /** Lower-case A-labels. */
@@ -34,12 +31,13 @@ export interface MailboxRow {
   enabled: boolean
 }
 
-/** Everything a snapshot is made from. */
-export interface DirectoryRows {
-  tenants: Rows<TenantRow>
-  domains: Rows<DomainRow>
-  mailboxes: Rows<MailboxRow>
-}
+export type DirectoryRow =
+  | ({ kind: 'tenant' } & TenantRow)
+  | ({ kind: 'domain' } & DomainRow)
+  | ({ kind: 'mailbox' } & MailboxRow)
+
+/** Everything a snapshot is made from, in any order; read once and never held as a whole. */
+export type DirectoryRows = Iterable<DirectoryRow> | AsyncIterable<DirectoryRow>
 
 /** Where mail for one address goes, or why it does not. */
 export type Route =
@@ -81,10 +79,11 @@ export function routeBy(settings: DirectorySettings, lookups: Lookups, mailbox: 
   if (mailbox.domain === '') return toPostmaster(settings, lookups)
   const domain = lookups.domain(mailbox.domain)
   if (domain === undefined && mailbox.domain !== settings.hostedDomain) return { kind: 'not_ours' }
+  if (domain?.state === 'pending') return UNAVAILABLE
   const own = ROLE.test(mailbox.local) ? mailboxRoute(lookups, mailbox) : undefined
-  // RFC 5321 4.5.1: also where the domain is suspended or held, so that its owner can be told about it.
+  // RFC 5321 4.5.1: also where the domain is suspended or lost its MX, so that its owner can be told about it.
   if (own !== undefined) return own.kind === 'mailbox' ? own : toPostmaster(settings, lookups)
-  if (domain?.state === 'held') return UNAVAILABLE
+  if (domain?.state === 'mx_lost') return UNAVAILABLE
   if (domain?.state === 'suspended') return { kind: 'disabled' }
   return ordinaryRoute(settings, lookups, mailbox)
 }

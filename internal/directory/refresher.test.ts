@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { parseMailbox, type Mailbox } from '../envelope/envelope.ts'
-import type { TenantRow } from './directory.ts'
+import type { DirectoryRow } from './directory.ts'
 import { refreshDirectory } from './refresher.ts'
 import { openDirectory } from './snapshot.ts'
 
@@ -13,7 +13,7 @@ test('a change in the store is in force after the next look; trouble with the st
   const folder = mkdtempSync(join(tmpdir(), 'refresher-'))
   onTestFinished(() => rmSync(folder, { recursive: true }))
   const path = join(folder, 'directory.db')
-  const tenants: TenantRow[] = [{ slug: 'acme', sizeMax: null, enabled: true }]
+  const tenants: DirectoryRow[] = [{ kind: 'tenant', slug: 'acme', sizeMax: null, enabled: true }]
   let version = 1
   let down = false
   let monotonic = 0
@@ -37,7 +37,7 @@ test('a change in the store is in force after the next look; trouble with the st
       if (down) throw new Error('locked')
       return version
     },
-    rows: () => ({ tenants, domains: [], mailboxes: [] }),
+    rows: () => tenants,
   }
   const stop = new AbortController()
   const first = new Promise<void>((resolve) => looks.push(resolve))
@@ -55,7 +55,7 @@ test('a change in the store is in force after the next look; trouble with the st
   expect(kindOf('orders+acme@mail.example')).toBe('mailbox')
   expect(kindOf('orders+globex@mail.example')).toBe('unknown_tenant')
 
-  tenants.push({ slug: 'globex', sizeMax: null, enabled: true })
+  tenants.push({ kind: 'tenant', slug: 'globex', sizeMax: null, enabled: true })
   await look()
   expect(kindOf('orders+globex@mail.example')).toBe('unknown_tenant')
   version += 1

@@ -2,7 +2,7 @@ import { mkdtempSync, readdirSync, rmSync, truncateSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import type { DirectoryRows, Route } from './directory.ts'
+import type { DirectoryRow, Route } from './directory.ts'
 import { openDirectory, writeSnapshot, type SnapshotDirectory } from './snapshot.ts'
 
 let dir = ''
@@ -11,11 +11,12 @@ let nowMs = 0
 let warnings: string[] = []
 let directory: SnapshotDirectory
 
-const rows = (...slugs: string[]): DirectoryRows => ({
-  tenants: slugs.map((slug) => ({ slug, sizeMax: null, enabled: true })),
-  domains: [{ domain: 'Acme.example', tenant: 'acme', state: 'active' as const }],
-  mailboxes: [{ address: 'Ann@acme.example', tenant: 'acme', enabled: true }],
-})
+const tenant = (slug: string): DirectoryRow => ({ kind: 'tenant', slug, sizeMax: null, enabled: true })
+const rows = (...slugs: string[]): DirectoryRow[] => [
+  ...slugs.map(tenant),
+  { kind: 'domain', domain: 'Acme.example', tenant: 'acme', state: 'active' },
+  { kind: 'mailbox', address: 'Ann@acme.example', tenant: 'acme', enabled: true },
+]
 
 const ask = (slug: string): Route['kind'] => {
   nowMs += 200
@@ -95,10 +96,10 @@ describe('snapshot', () => {
   test('a source that fails leaves the old snapshot and no temporary file', async () => {
     await writeSnapshot(path, rows('acme'))
     const broken = (function* () {
-      yield { slug: 'new', sizeMax: null, enabled: true }
+      yield tenant('new')
       throw new Error('store is down')
     })()
-    await expect(writeSnapshot(path, { ...rows(), tenants: broken })).rejects.toThrow('store is down')
+    await expect(writeSnapshot(path, broken)).rejects.toThrow('store is down')
     expect(ask('acme')).toBe('mailbox')
     expect(readdirSync(dir)).toEqual(['directory.db'])
   })
@@ -111,9 +112,9 @@ describe('snapshot', () => {
 
   test('100,000 tenants: lookups stay indexed and the process flat', async () => {
     const many = (function* () {
-      for (let index = 0; index < 100_000; index += 1) yield { slug: `tenant-${index}`, sizeMax: null, enabled: true }
+      for (let index = 0; index < 100_000; index += 1) yield tenant(`tenant-${index}`)
     })()
-    await writeSnapshot(path, { ...rows(), tenants: many })
+    await writeSnapshot(path, many)
     ask('tenant-1')
     const before = process.memoryUsage().rss
     for (let index = 0; index < 20_000; index += 1) expect(ask(`tenant-${(index * 7919) % 100_000}`)).toBe('mailbox')

@@ -12,12 +12,12 @@ import type { Clock, Log } from '../ports/ports.ts'
 import {
   routeBy,
   type Directory,
+  type DirectoryRow,
   type DirectoryRows,
   type DirectorySettings,
   type DomainState,
   type Lookups,
   type Route,
-  type Rows,
 } from './directory.ts'
 
 /** How often, at most, a lookup looks at the file's identity. */
@@ -60,12 +60,13 @@ async function fill(file: string, rows: DirectoryRows): Promise<void> {
     db.pragma('journal_mode = OFF')
     db.pragma('synchronous = OFF')
     db.exec(`BEGIN; ${TABLES}`)
-    const tenant = db.prepare('INSERT INTO tenants VALUES (?, ?, ?)')
-    await insertAll(rows.tenants, (row) => tenant.run(row.slug, row.sizeMax, Number(row.enabled)))
-    const domain = db.prepare('INSERT INTO domains VALUES (?, ?, ?)')
-    await insertAll(rows.domains, (row) => domain.run(row.domain.toLowerCase(), row.tenant, row.state))
-    const mailbox = db.prepare('INSERT INTO mailboxes VALUES (?, ?, ?)')
-    await insertAll(rows.mailboxes, (row) => mailbox.run(row.address.toLowerCase(), row.tenant, Number(row.enabled)))
+    const insert = insertInto(db)
+    let count = 0
+    for await (const row of rows) {
+      insert(row)
+      count += 1
+      if (count % ROWS_PER_TURN === 0) await nextTurn()
+    }
     db.pragma(`user_version = ${FORMAT}`)
     db.exec('COMMIT')
   } finally {
@@ -73,12 +74,22 @@ async function fill(file: string, rows: DirectoryRows): Promise<void> {
   }
 }
 
-async function insertAll<T>(rows: Rows<T>, insert: (row: T) => unknown): Promise<void> {
-  let count = 0
-  for await (const row of rows) {
-    insert(row)
-    count += 1
-    if (count % ROWS_PER_TURN === 0) await nextTurn()
+function insertInto(db: Database.Database): (row: DirectoryRow) => void {
+  const tenant = db.prepare('INSERT INTO tenants VALUES (?, ?, ?)')
+  const domain = db.prepare('INSERT INTO domains VALUES (?, ?, ?)')
+  const mailbox = db.prepare('INSERT INTO mailboxes VALUES (?, ?, ?)')
+  return (row) => {
+    switch (row.kind) {
+      case 'tenant':
+        tenant.run(row.slug, row.sizeMax, Number(row.enabled))
+        break
+      case 'domain':
+        domain.run(row.domain.toLowerCase(), row.tenant, row.state)
+        break
+      case 'mailbox':
+        mailbox.run(row.address.toLowerCase(), row.tenant, Number(row.enabled))
+        break
+    }
   }
 }
 

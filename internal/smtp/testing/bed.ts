@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Registry } from '@prometheus-io/client'
 import { openDirectory, writeSnapshot } from '../../directory/snapshot.ts'
-import type { Directory } from '../../directory/directory.ts'
+import type { Directory, DirectoryRow } from '../../directory/directory.ts'
 import type { Envelope } from '../../envelope/envelope.ts'
 import type { Clock, Ids } from '../../ports/ports.ts'
 import { StandInSpool } from './spool.ts'
@@ -49,11 +49,15 @@ const clock: Clock = {
   },
 }
 
-const TENANTS = [
-  { slug: 'acme', sizeMax: null, enabled: true },
-  { slug: 'beta', sizeMax: null, enabled: true },
-  { slug: 'tiny', sizeMax: 1000, enabled: true },
-  { slug: 'closed', sizeMax: null, enabled: false },
+const ROWS: DirectoryRow[] = [
+  { kind: 'tenant', slug: 'acme', sizeMax: null, enabled: true },
+  { kind: 'tenant', slug: 'beta', sizeMax: null, enabled: true },
+  { kind: 'tenant', slug: 'tiny', sizeMax: 1000, enabled: true },
+  { kind: 'tenant', slug: 'closed', sizeMax: null, enabled: false },
+  { kind: 'domain', domain: 'acme.example', tenant: 'acme', state: 'active' },
+  { kind: 'mailbox', address: 'postmaster@mail.example', tenant: 'acme', enabled: true },
+  { kind: 'mailbox', address: 'ann@acme.example', tenant: 'acme', enabled: true },
+  { kind: 'mailbox', address: 'off@acme.example', tenant: 'acme', enabled: false },
 ]
 
 function countedIds(): Ids {
@@ -96,15 +100,7 @@ export async function openBed(options: BedOptions = {}): Promise<Bed> {
 }
 
 async function openTestDirectory(path: string, log: Parameters<typeof openDirectory>[0]['log']) {
-  await writeSnapshot(path, {
-    tenants: TENANTS,
-    domains: [{ domain: 'acme.example', tenant: 'acme', state: 'active' }],
-    mailboxes: [
-      { address: 'postmaster@mail.example', tenant: 'acme', enabled: true },
-      { address: 'ann@acme.example', tenant: 'acme', enabled: true },
-      { address: 'off@acme.example', tenant: 'acme', enabled: false },
-    ],
-  })
+  await writeSnapshot(path, ROWS)
   return openDirectory({
     path,
     clock,
