@@ -12,7 +12,8 @@ export interface Tenant {
   updatedAt: number
 }
 
-export const DOMAIN_STATES = ['pending', 'active', 'mx_lost', 'suspended'] as const
+/** `held`: mail for it waits at the sender. `suspended`: mail for it is refused for good. */
+export const DOMAIN_STATES = ['active', 'held', 'suspended'] as const
 export type DomainState = (typeof DOMAIN_STATES)[number]
 
 export interface Domain {
@@ -33,12 +34,6 @@ export interface Mailbox {
   createdAt: number
   updatedAt: number
 }
-
-/** One row of the directory snapshot, tenants first, then domains, then mailboxes. */
-export type DirectoryRow =
-  | { kind: 'tenant'; slug: string; sizeMax: number | null; enabled: boolean }
-  | { kind: 'domain'; domain: string; tenant: string | null; state: DomainState }
-  | { kind: 'mailbox'; address: string; tenant: string; enabled: boolean }
 
 export interface NamedAddress {
   name: string

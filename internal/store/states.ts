@@ -21,16 +21,18 @@ export type MessageMove = (typeof MESSAGE_MOVES)[number]
 
 type Moves = Partial<Record<MessageMove, MessageStatus>>
 
-// Each state takes the outcomes of processing again: every one can be retried by hand, and a newer parser may judge otherwise.
-const OUTCOMES = { parsed: 'PARSED', repeated: 'DUPLICATE', quarantined: 'QUARANTINED', gave_up: 'FAILED' } as const
+// Every state can be tried again by hand, and a newer parser may judge otherwise.
+const JUDGED = { parsed: 'PARSED', repeated: 'DUPLICATE', quarantined: 'QUARANTINED' } as const
+const OUTCOMES = { ...JUDGED, gave_up: 'FAILED' } as const
 
 export const NEXT = {
   RECEIVED: { consumed: 'STORED', ...OUTCOMES },
   STORED: { ...OUTCOMES, forced: 'PARSED', consumed: 'STORED' },
-  PARSED: { ...OUTCOMES, demoted: 'DUPLICATE', forced: 'PARSED' },
+  // What was processed once stays so when its bytes cannot be read for another try.
+  PARSED: { ...JUDGED, demoted: 'DUPLICATE', forced: 'PARSED' },
   QUARANTINED: { ...OUTCOMES, forced: 'PARSED' },
   FAILED: { ...OUTCOMES, forced: 'PARSED' },
-  DUPLICATE: { ...OUTCOMES, promoted: 'STORED', forced: 'PARSED' },
+  DUPLICATE: { ...JUDGED, promoted: 'STORED', forced: 'PARSED' },
 } as const satisfies Record<MessageStatus | 'RECEIVED', Moves>
 
 /** The status after `move`, or undefined where the table has no such move. */

@@ -12,7 +12,6 @@ export {
   JOB_STATES,
   type Checkpoint,
   type Detail,
-  type DirectoryRow,
   type Document,
   type Domain,
   type DomainState,
@@ -41,7 +40,7 @@ export {
   updateDomain,
   updateMailbox,
 } from './addresses.ts'
-export { directoryRows, seedFirstStart } from './directory.ts'
+export { directoryRows, seedFirstStart, type DirectoryRows } from './directory.ts'
 export { directoryVersion } from './directory-version.ts'
 export {
   countByReason,
