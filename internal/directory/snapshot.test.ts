@@ -1,6 +1,7 @@
 import { mkdtempSync, readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import Database from 'better-sqlite3'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { DirectoryRow, Route } from './directory.ts'
 import { openDirectory, writeSnapshot, type SnapshotDirectory } from './snapshot.ts'
@@ -76,6 +77,7 @@ describe('snapshot', () => {
     ['foreign', () => writeFileSync(path, 'not a database')],
     ['empty', () => writeFileSync(path, '')],
     ['cut', () => truncateSync(path, 8192)],
+    ['newer', () => new Database(path).exec('PRAGMA user_version = 2').close()],
   ])('a %s new file leaves the last good one in use until a good one comes', async (_what, harm) => {
     await writeSnapshot(path, rows('acme'))
     expect(ask('acme')).toBe('mailbox')

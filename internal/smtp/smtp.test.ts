@@ -169,6 +169,31 @@ describe('the client goes', () => {
     expect(bed.log.filter((line) => 'traceId' in line).map((line) => line['msg'])).toEqual(['message accepted'])
   })
 
+  test('while space is looked for that is not there: its fate is told once', async () => {
+    let refuse = () => undefined as void
+    const refused = new Promise<void>((resolve) => {
+      refuse = resolve
+    })
+    const client = await opened({
+      spool: (real) => ({
+        begin: (id) => real.begin(id),
+        check: (bytes) => real.check(bytes),
+        reserve: async () => {
+          await refused
+          throw Object.assign(new Error('no space'), { fault: 'full' })
+        },
+      }),
+    })
+    await client.hello()
+    client.send('MAIL FROM:<a@sender.example>\r\nRCPT TO:<ann@acme.example>\r\nDATA\r\n')
+    expect([await client.reply(), await client.reply()]).toEqual(['250 2.1.0 sender ok', '250 2.1.5 recipient ok'])
+    client.socket.resetAndDestroy()
+    await pause(30)
+    refuse()
+    await until(() => bed.door.sessions() === 0)
+    expect(bed.log.filter((line) => 'traceId' in line)).toHaveLength(1)
+  })
+
   test('in the middle of a mail, at any octet: no entry and no space held', async () => {
     bed = await openBed()
     const wire = 'Subject: x\r\n\r\n..\r\n.\r'
