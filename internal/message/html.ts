@@ -1,7 +1,6 @@
 // What an HTML part shows, as text. Only the tokenizer is used: it is linear, and has no stack of elements to grow or to search.
 
 import { Tokenizer, type TokenizerCallbacks } from 'htmlparser2'
-import { LIMITS } from './limits.ts'
 
 const BLOCKS = new Set(
   'address article aside blockquote br center dd div dl dt fieldset figure footer form h1 h2 h3 h4 h5 h6 header hr li main nav ol option p pre section table tbody tr ul'.split(
@@ -14,17 +13,12 @@ const HIDDEN = new Set(['script', 'style', 'title', 'noembed', 'noframes', 'ifra
 
 const nothing = (): void => {}
 
-/** Stops at the limit of searchable text, so `cut` means that there may be more. */
-export function htmlText(html: string): { text: string; cut: boolean } {
+/** No longer than `html`; blanks are not folded. */
+export function htmlText(html: string): string {
   const out: string[] = []
-  let length = 0
   let hidden = ''
   const put = (text: string): void => {
-    if (hidden !== '') return
-    out.push(text)
-    length += text.length
-    // Markup may separate without end, so separators count as well.
-    if (length > LIMITS.textOutMax * 2) tokenizer.pause()
+    if (hidden === '') out.push(text)
   }
   const separate = (tag: string): void => {
     if (BLOCKS.has(tag)) put('\n')
@@ -58,7 +52,6 @@ export function htmlText(html: string): { text: string; cut: boolean } {
   }
   const tokenizer = new Tokenizer({ decodeEntities: true }, callbacks)
   tokenizer.write(html)
-  const cut = !tokenizer.running
-  if (!cut) tokenizer.end()
-  return { text: out.join(''), cut }
+  tokenizer.end()
+  return out.join('')
 }

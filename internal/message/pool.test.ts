@@ -111,6 +111,12 @@ test('a message that never ends is killed at its deadline, and others go on mean
   expect(await parse(good)).toMatchObject({ ok: true })
 })
 
+test('no process is left spinning once its message was given up', async () => {
+  pool = poolOf({ program: FAULTY, deadlineMs: 100 })
+  expect(await parse(faulty('spin'))).toMatchObject({ reason: 'parse_timeout' })
+  expect(await children()).toEqual([])
+})
+
 test.each(['hog', 'heap'])('a message that takes all memory is killed (%s)', async (fault) => {
   const outcomes = await Promise.all([parse(faulty(fault)), parse(good)])
   expect(outcomes).toMatchObject([{ ok: false, reason: 'parse_memory' }, { ok: true }])
@@ -165,10 +171,19 @@ test('a program that does not start is trouble of ours', async () => {
   expect(await parse(good)).toMatchObject({ ok: false, trouble: 'child' })
 })
 
+test('close while the first process starts leaves none either', async () => {
+  const under = parse(good)
+  while ((await children()).length === 0) await sleep(5)
+  await pool.close()
+  expect(await under).toMatchObject({ trouble: 'closed' })
+})
+
 test('close ends what is under way and what waits, and leaves no process', async () => {
-  const under = [parse(faulty('spin')), parse(good)]
-  while ((await children()).length === 0) await sleep(10)
-  await sleep(300)
+  await parse(good)
+  const stuck = parse(faulty('spin'))
+  await sleep(200)
+  const under = [stuck, parse(good)]
+  await sleep(50)
   await pool.close()
   expect(await Promise.all(under)).toMatchObject([{ trouble: 'closed' }, { trouble: 'closed' }])
   expect(await children()).toEqual([])

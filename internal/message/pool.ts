@@ -112,6 +112,7 @@ class Pool implements ParserPool {
   /** One try. Leaves a process in `place` only if it can take another message. */
   private async attempt(place: { process?: ParserProcess }, job: Job, sizeBytes: number): Promise<Verdict> {
     await (this.warm ??= this.warmed())
+    if (this.closed) return { unstartable: 'the parser is shutting down' }
     const process = place.process?.gone === false ? place.process : this.start()
     delete place.process
     const over = new AbortController()

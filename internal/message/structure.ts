@@ -164,6 +164,7 @@ class Scanner {
     open.state = 'body'
     part.bodyStart = bodyStart
     describe(part, collector.fields)
+    if (open !== this.root && collector.fields.some((field) => field.cut)) this.flags.add('header_cut')
     if (!part.type.value.startsWith('multipart/')) return
     // RFC 2046 5.1.1: a boundary does not end with white space.
     const boundary = parameter(part.type, 'boundary')?.trimEnd() ?? ''

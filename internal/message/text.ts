@@ -91,8 +91,5 @@ async function leafText(part: Part, { flags, ...source }: TextSource): Promise<s
   if (cutEnd < end) flags.add(html ? 'html_skipped' : 'text_cut')
   const { text, unknownCharset } = await decodeText(part, { ...rest, start, end: cutEnd })
   if (unknownCharset) flags.add('charset_unknown')
-  if (!html) return text
-  const shown = htmlText(text)
-  if (shown.cut) flags.add('html_skipped')
-  return shown.text
+  return html ? htmlText(text) : text
 }
