@@ -2,34 +2,31 @@
 
 import type { Queries, Store } from './database.ts'
 import { addDomain, addMailbox, listDomains, listMailboxes } from './addresses.ts'
-import type { Domain, Mailbox, Tenant } from './rows.ts'
+import type { DirectoryRow } from './rows.ts'
 import { createTenant, listTenants } from './tenants.ts'
 
 /** Rows read at one time. */
 const PAGE = 1000
 
-/** Read each once, in this order. */
-export interface DirectoryRows {
-  tenants: AsyncIterable<Tenant>
-  domains: AsyncIterable<Domain>
-  mailboxes: AsyncIterable<Mailbox>
-}
-
-/** Every row, read in pages. Compare `directoryVersion` before and after: if it moved, read again. */
-export function directoryRows(on: Queries): DirectoryRows {
-  return {
-    tenants: paged(
-      (want) => listTenants(on, want),
-      (row) => row.slug,
-    ),
-    domains: paged(
-      (want) => listDomains(on, want),
-      (row) => row.domain,
-    ),
-    mailboxes: paged(
-      (want) => listMailboxes(on, want),
-      (row) => row.address,
-    ),
+/** Every row, tenants first, in pages. Compare `directoryVersion` before and after: if it moved, read again. */
+export async function* directoryRows(on: Queries): AsyncGenerator<DirectoryRow> {
+  for await (const { slug, sizeMax, enabled } of paged(
+    (after) => listTenants(on, after),
+    (row) => row.slug,
+  )) {
+    yield { kind: 'tenant', slug, sizeMax, enabled }
+  }
+  for await (const { domain, tenant, state } of paged(
+    (after) => listDomains(on, after),
+    (row) => row.domain,
+  )) {
+    yield { kind: 'domain', domain, tenant, state }
+  }
+  for await (const { address, tenant, enabled } of paged(
+    (after) => listMailboxes(on, after),
+    (row) => row.address,
+  )) {
+    yield { kind: 'mailbox', address, tenant, enabled }
   }
 }
 

@@ -1,7 +1,8 @@
 // Writing messages. Each function is one step of a transaction that the indexer puts together.
 
 import type { Tx } from './database.ts'
-import { toMessageRow, type MessageDraft } from './message-row.ts'
+import { fromMessageRow, toMessageRow, type MessageDraft } from './message-row.ts'
+import type { Message } from './rows.ts'
 import type { MessageStatus } from './states.ts'
 
 /** Inserts or replaces the row and the mailboxes it is listed under. Its `seq` stays. */
@@ -74,4 +75,40 @@ export async function dropDerived(tx: Tx, messageId: string): Promise<void> {
     .deleteFrom('searchIndex')
     .where('rowid', '=', (of) => of.selectFrom('messages').select('seq').where('id', '=', messageId))
     .execute()
+}
+
+/** Gives the duplicates of `first` the header id that it has now. */
+export async function renameDuplicates(tx: Tx, first: string, headerMessageId: string): Promise<void> {
+  await tx.kysely.updateTable('messages').set({ headerMessageId }).where('duplicateOf', '=', first).execute()
+}
+
+/** The oldest duplicate of `first`. */
+export async function nextDuplicate(tx: Tx, first: string): Promise<Message | undefined> {
+  const row = await tx.kysely
+    .selectFrom('messages')
+    .selectAll()
+    .where('duplicateOf', '=', first)
+    .orderBy('entryId')
+    .limit(1)
+    .executeTakeFirst()
+  return row === undefined ? undefined : fromMessageRow(row)
+}
+
+/** The oldest message, but for one, whose plain synthetic id this is. */
+export async function nextSynthetic(
+  tx: Tx,
+  want: { tenant: string; source: string; plain: string; except: string },
+): Promise<Message | undefined> {
+  const row = await tx.kysely
+    .selectFrom('messages')
+    .selectAll()
+    .where('tenant', '=', want.tenant)
+    .where('syntheticBase', '=', want.plain)
+    .where('source', '=', want.source)
+    .where('id', '!=', want.except)
+    .where('status', 'in', ['PARSED', 'DUPLICATE'])
+    .orderBy('entryId')
+    .limit(1)
+    .executeTakeFirst()
+  return row === undefined ? undefined : fromMessageRow(row)
 }

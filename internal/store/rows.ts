@@ -12,8 +12,8 @@ export interface Tenant {
   updatedAt: number
 }
 
-/** `held`: mail for it waits at the sender. `suspended`: mail for it is refused for good. */
-export const DOMAIN_STATES = ['active', 'held', 'suspended'] as const
+/** `pending`: not yet proven to be its tenant's. `mx_lost`: its MX leads elsewhere for now. `suspended`: refused for good (R28). */
+export const DOMAIN_STATES = ['pending', 'active', 'mx_lost', 'suspended'] as const
 export type DomainState = (typeof DOMAIN_STATES)[number]
 
 export interface Domain {
@@ -34,6 +34,12 @@ export interface Mailbox {
   createdAt: number
   updatedAt: number
 }
+
+/** One row of the directory snapshot. */
+export type DirectoryRow =
+  | { kind: 'tenant'; slug: string; sizeMax: number | null; enabled: boolean }
+  | { kind: 'domain'; domain: string; tenant: string | null; state: DomainState }
+  | { kind: 'mailbox'; address: string; tenant: string; enabled: boolean }
 
 export interface NamedAddress {
   name: string

@@ -12,6 +12,7 @@ export {
   JOB_STATES,
   type Checkpoint,
   type Detail,
+  type DirectoryRow,
   type Document,
   type Domain,
   type DomainState,
@@ -40,7 +41,7 @@ export {
   updateDomain,
   updateMailbox,
 } from './addresses.ts'
-export { directoryRows, seedFirstStart, type DirectoryRows } from './directory.ts'
+export { directoryRows, seedFirstStart } from './directory.ts'
 export { directoryVersion } from './directory-version.ts'
 export {
   countByReason,
@@ -57,7 +58,10 @@ export {
 export {
   dropDerived,
   insertStored,
+  nextDuplicate,
+  nextSynthetic,
   patchMessage,
+  renameDuplicates,
   repointDuplicates,
   saveMessage,
   type MessagePatch,
