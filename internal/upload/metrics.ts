@@ -17,26 +17,30 @@ export interface SpoolNow {
   oldest: Record<SpoolState, number>
 }
 
+/** What the spool says of itself; everything that is not done counts as pending there. */
+export interface EntriesNow {
+  pendingMessages: number
+  pendingBytes: number
+  /** Milliseconds since 1970. */
+  oldestReceivedAt: number | undefined
+  asideMessages: number
+}
+
 /** The entries that the uploader has in hand. */
 export interface InHand {
-  take(id: string, nowMs: number): void
+  take(id: string, receivedAtMs: number): void
   leave(id: string): void
   waiting(id: string, waits: boolean): void
-  now(spool: {
-    pendingMessages: number
-    pendingBytes: number
-    oldestReceivedAt?: string | undefined
-    asideMessages: number
-  }): SpoolNow
+  now(spool: EntriesNow): SpoolNow
 }
 
 export function inHand(): InHand {
-  const entries = new Map<string, { sinceMs: number; waits: boolean }>()
-  const since = (waits: boolean) =>
-    [...entries.values()].filter((each) => each.waits === waits).map((each) => each.sinceMs)
-  const oldestOf = (times: readonly number[]) => (times.length === 0 ? 0 : Math.min(...times) / 1000)
+  const entries = new Map<string, { receivedAt: number; waits: boolean }>()
+  const times = (waits: boolean) =>
+    [...entries.values()].filter((each) => each.waits === waits).map((each) => each.receivedAt)
+  const oldestOf = (of: readonly number[]) => (of.length === 0 ? 0 : Math.min(...of) / 1000)
   return {
-    take: (id, nowMs) => void entries.set(id, { sinceMs: nowMs, waits: false }),
+    take: (id, receivedAt) => void entries.set(id, { receivedAt, waits: false }),
     leave: (id) => void entries.delete(id),
     waiting(id, waits) {
       const entry = entries.get(id)
@@ -44,13 +48,17 @@ export function inHand(): InHand {
     },
     now({ pendingMessages, pendingBytes, oldestReceivedAt, asideMessages }) {
       const pending = Math.max(0, pendingMessages - entries.size)
-      const [uploading, deferred] = [since(false), since(true)]
-      const oldest = oldestReceivedAt === undefined ? [] : [Date.parse(oldestReceivedAt)]
+      const [uploading, deferred] = [times(false), times(true)]
       return {
         messages: { pending, uploading: uploading.length, deferred: deferred.length, aside: asideMessages },
         bytes: pendingBytes,
-        // The spool knows only the oldest of all that is not done, and that may be in hand.
-        oldest: { pending: oldestOf(oldest), uploading: oldestOf(uploading), deferred: oldestOf(deferred), aside: 0 },
+        oldest: {
+          // The spool knows only the oldest of all that is not done, and that may be in hand.
+          pending: pending === 0 ? 0 : (oldestReceivedAt ?? 0) / 1000,
+          uploading: oldestOf(uploading),
+          deferred: oldestOf(deferred),
+          aside: 0,
+        },
       }
     },
   }

@@ -152,6 +152,8 @@ describe('what is down comes back', () => {
     expect(await rig.events.query({ limit: 9 })).toHaveLength(2)
     expect(await life.registry.metrics()).toContain('circuit_breaker_open{target="objectstore"} 1')
     expect(await life.registry.metrics()).toContain('spool_messages{state="deferred"} 2')
+    expect(await life.registry.metrics()).toMatch(/spool_oldest_message_timestamp_seconds{state="deferred"} 1\d{9}/)
+    expect(await life.registry.metrics()).toMatch(/spool_bytes [1-9]/)
     await mend()
     await life.drained()
     expect(await life.registry.metrics()).toContain('circuit_breaker_open{target="objectstore"} 0')
@@ -254,12 +256,13 @@ describe('what no further try mends is set aside, and its neighbours flow', () =
 test('a stage that meets a bug ends with it, and leaves nothing under way', async () => {
   const broken = {
     async *entries() {
-      yield { id: entryId(1), envelope: envelopeOf(1), sizeBytes: 9, sha256: '', open: () => Readable.from(['x']) }
+      const facts = { id: entryId(1), envelope: envelopeOf(1), sizeBytes: 9, sha256: '', receivedAt: 0 }
+      yield { ...facts, open: () => Readable.from(['x']) }
       throw new Error('the spool cannot be read')
     },
     done: async () => undefined,
     setAside: async () => undefined,
-    stats: () => ({ pendingMessages: 0, pendingBytes: 0, asideMessages: 0 }),
+    stats: () => ({ pendingMessages: 0, pendingBytes: 0, asideMessages: 0, oldestReceivedAt: undefined }),
   }
   const life = await rig.life({ change: { reader: broken } })
   expect(await life.ended).toMatchObject({ message: 'the spool cannot be read' })

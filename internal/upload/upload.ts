@@ -13,7 +13,7 @@ import { traceIdOf } from '../envelope/envelope.ts'
 import { makeEvent, type EventLog, type MailEvent } from '../eventlog/eventlog.ts'
 import type { Clock, Log } from '../ports/ports.ts'
 import { Stopped, target, type Target } from './backoff.ts'
-import { inHand, metrics, type InHand, type TargetName } from './metrics.ts'
+import { inHand, metrics, type EntriesNow, type InHand, type TargetName } from './metrics.ts'
 import { parcelsOf, type Parcel } from './parcel.ts'
 import { publisher, type Publish } from './publisher.ts'
 
@@ -24,6 +24,8 @@ export interface Entry {
   sizeBytes: number
   /** Hex. */
   sha256: string
+  /** Milliseconds since 1970. */
+  receivedAt: number
   /** May be called again; the stream fails if the bytes are not those of `sha256`. */
   open(): Readable
 }
@@ -34,15 +36,6 @@ export interface Entries {
   done(id: string): Promise<void>
   setAside(id: string, reason: string): Promise<void>
   stats(): EntriesNow
-}
-
-/** What the spool says of itself; everything that is not done counts as pending. */
-export interface EntriesNow {
-  pendingMessages: number
-  pendingBytes: number
-  /** ISO 8601. */
-  oldestReceivedAt?: string | undefined
-  asideMessages: number
 }
 
 export interface UploaderOptions {
@@ -129,7 +122,7 @@ async function carryAll(run: Run): Promise<void> {
   const failures: unknown[] = []
   const begin = (entry: Entry) => {
     const task = (async () => {
-      hand.take(entry.id, options.clock.now())
+      hand.take(entry.id, entry.receivedAt)
       try {
         await carry(run, entry)
       } catch (error) {

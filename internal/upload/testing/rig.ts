@@ -95,6 +95,8 @@ export async function makeRig(): Promise<Rig> {
   let serial = 0
   const blobs = fileBlobs({ dir: join(dir, 'objects'), clock, ids: { entryId: () => `t${(serial += 1)}` } })
   const events = sqliteEventLog({ file: join(dir, 'events.db'), clock, log })
+  /** Entries that no life has let go of. */
+  const open = new Set<string>()
   const spool = { fs: nodeFs, dir: join(dir, 'spool'), clock }
 
   return {
@@ -108,6 +110,7 @@ export async function makeRig(): Promise<Rig> {
         const draft = writer.begin(entryId(n))
         await draft.write(bytes)
         await draft.commit(envelope)
+        open.add(entryId(n))
       }
       await writer.close()
     },
@@ -118,8 +121,9 @@ export async function makeRig(): Promise<Rig> {
       const stage = uploader({
         reader: {
           entries: (signal) => reader.entries(signal),
-          done: (id) => around('done', () => reader.done(id)),
-          setAside: (id, reason) => around('setAside', () => reader.setAside(id, reason)),
+          done: (id) => around('done', () => reader.done(id).then(() => void open.delete(id))),
+          setAside: (id, reason) =>
+            around('setAside', () => reader.setAside(id, reason).then(() => void open.delete(id))),
           stats: () => reader.stats(),
         } satisfies Entries,
         blobs: { ...blobs, put: (key, upload) => around('put', () => blobs.put(key, upload)) },
@@ -140,7 +144,7 @@ export async function makeRig(): Promise<Rig> {
         registry,
         ended,
         async drained() {
-          while (reader.stats().pendingMessages > 0) {
+          while (open.size > 0) {
             const failed = await Promise.race([ended, sleep(5, 'going on')])
             if (failed !== 'going on') throw failed instanceof Error ? failed : new Error('run() ended')
           }
