@@ -1,8 +1,11 @@
 // Files that came with a message: which parts are files, what they are called, and that their bytes are theirs.
 
 import { createHash } from 'node:crypto'
+import { Readable } from 'node:stream'
 import { expect, test } from 'vitest'
-import { attachment, mail, mixed, parsed, part, read } from './fixtures.ts'
+import { decodeFile } from './decode.ts'
+import { attachment, LIMITS_IN_TESTS, mail, mixed, parsed, part, read } from './fixtures.ts'
+import { readStructure } from './structure.ts'
 
 const base64 = 'Content-Transfer-Encoding: base64'
 
@@ -127,4 +130,14 @@ test.each(BODIES)('bytes: %s', async (_name, raw, want) => {
   const [file] = 'message' in parsed ? parsed.message.attachments : []
   expect(files[0]?.equals(want)).toBe(true)
   expect(file).toMatchObject({ sizeBytes: want.length, sha256: createHash('sha256').update(want).digest('hex') })
+})
+
+test('a full disk is an error, however small the file', async () => {
+  const { root } = await readStructure(Readable.from([Buffer.from('Content-Type: a/b\r\n\r\nx')]), {
+    sizeBytes: 22,
+    limits: LIMITS_IN_TESTS,
+    wanted: () => false,
+  })
+  const range = { path: import.meta.filename, start: 0, end: 1, bareCr: false }
+  await expect(decodeFile(root, range, '/dev/full')).rejects.toMatchObject({ code: 'ENOSPC' })
 })

@@ -3,6 +3,7 @@
 
 import { flushCompileCache } from 'node:module'
 import { parseFile, type Job, type Parsed } from './parse.ts'
+import { isFileSystemError } from './trouble.ts'
 
 /** `residentBytes`: what this process takes after the message. */
 export type Reply = { ready: true } | ({ residentBytes: number } & (Parsed | { trouble: string }))
@@ -22,10 +23,6 @@ async function answer(job: Job): Promise<void> {
     throw thrown
   })
   send({ ...reply, residentBytes: process.memoryUsage.rss() })
-}
-
-function isFileSystemError(thrown: unknown): thrown is NodeJS.ErrnoException {
-  return thrown instanceof Error && 'syscall' in thrown && 'code' in thrown
 }
 
 function send(reply: Reply): void {

@@ -8,6 +8,7 @@ import type { Field } from './fields.ts'
 import { LIMITS } from './limits.ts'
 import type { Address, HeaderField, ParsedMessage } from './message.ts'
 import type { Flag } from './reasons.ts'
+import { isFileSystemError } from './trouble.ts'
 
 /** RFC 5322 3.6: at most once. The MIME ones by RFC 2045 3. */
 const ONCE = new Set(
@@ -92,8 +93,9 @@ async function decode(first: Map<string, Field>, flags: Set<Flag>): Promise<Deco
     const decoded = await decodeFields(fields)
     if (decoded.unknownCharset) flags.add('charset_unknown')
     return decoded
-  } catch {
-    // The names and the subject then stand as they were sent; the flag says why.
+  } catch (thrown) {
+    if (isFileSystemError(thrown)) throw thrown
+    // The subject and the addresses then stand as they were sent.
     flags.add('parse_failed')
     const addresses = new Map(fields.map(({ name, value }) => [name, plainAddresses(value)]))
     return { addresses, unknownCharset: false }

@@ -46,8 +46,8 @@ const PARSED: [string, () => string, (message: ParsedMessage) => void][] = [
   ['50 000 nested groups', () => mail(`Cc: ${'g:'.repeat(50_000)}`), (m) => expect(m.flags).toContain('header_cut')],
   [
     'a field folded 9 000 times',
-    () => mail(`Reply-To: a@b.cc${',\r\n aaaaaaa@b.cc'.repeat(9_000)}`),
-    (m) => expect([m.replyTo.length, m.flags]).toEqual([500, ['header_cut']]),
+    () => mail(`List-ID: x${'\r\n aaaaaaaaaa'.repeat(9_000)}`),
+    (m) => expect(m.flags).toEqual(['header_cut']),
   ],
   ['200 000 (', () => mail(`Cc: ${'('.repeat(200_000)}`), (m) => expect(m.subject).toBe('s')],
   ['200 000 "', () => mail(`Cc: ${'"'.repeat(200_000)}`), (m) => expect(m.subject).toBe('s')],

@@ -12,6 +12,7 @@ import type { ParsedAttachment, ParsedMessage, ParseLimits } from './message.ts'
 import { FLAGS, type Flag, type QuarantineReason } from './reasons.ts'
 import { readStructure, Refused, type Part } from './structure.ts'
 import { isHtml, isText, searchableText } from './text.ts'
+import { isFileSystemError } from './trouble.ts'
 
 export interface Job {
   /** The raw message. */
@@ -77,12 +78,26 @@ interface Writing {
   flags: Set<Flag>
 }
 
-async function writeFiles(files: Part[], { workDir, flags, ...writing }: Writing): Promise<ParsedAttachment[]> {
+/** The same bytes without a name and without decoding. */
+const asSent = (part: Part): Part => ({
+  ...part,
+  type: { value: 'application/octet-stream', params: [] },
+  disposition: { value: 'attachment', params: [] },
+  encoding: '',
+})
+
+/** Writes each part to a numbered file. Rejects with file system errors. */
+export async function writeFiles(files: Part[], { workDir, flags, ...writing }: Writing): Promise<ParsedAttachment[]> {
   const names = new Filenames()
   const attachments: ParsedAttachment[] = []
   for (const [at, part] of files.entries()) {
     const path = join(workDir, `attachment-${at + 1}`)
-    const file = await decodeFile(part, writing.range(part), path)
+    const range = writing.range(part)
+    const file = await decodeFile(part, range, path).catch((thrown: unknown) => {
+      if (isFileSystemError(thrown)) throw thrown
+      flags.add('parse_failed')
+      return decodeFile(asSent(part), range, path)
+    })
     if (file.unknownCharset) flags.add('charset_unknown')
     const contentType = /^[\w.+-]+\/[\w.+-]+$/.test(file.contentType) ? file.contentType : 'application/octet-stream'
     const filename = names.next(file.filename, contentType)

@@ -166,6 +166,14 @@ test('trouble of ours is no fault of the message', async () => {
   expect(await parse(good)).toMatchObject({ ok: true })
 })
 
+test('an attachment that cannot be written is no fault of the message', async () => {
+  const workDir = join(workRoot, 'taken')
+  await mkdir(join(workDir, 'attachment-1'), { recursive: true })
+  const open = (): Readable => Readable.from([Buffer.from(good)])
+  expect(await pool.parse({ workDir, sizeBytes: good.length, open })).toMatchObject({ trouble: 'disk' })
+  expect(await failures('crash')).toBe(0)
+})
+
 test('a program that does not start is trouble of ours', async () => {
   pool = poolOf({ program: join(workRoot, 'none.ts') })
   expect(await parse(good)).toMatchObject({ ok: false, trouble: 'child' })

@@ -109,7 +109,7 @@ export class ParserProcess {
   }
 
   private asExit(exit: string): Ended {
-    return { exit, outOfMemory: /heap out of memory|allocation failed|ERR_WORKER_OUT_OF_MEMORY/i.test(this.stderr) }
+    return { exit, outOfMemory: /heap out of memory/.test(this.stderr) }
   }
 }
 

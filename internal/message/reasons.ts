@@ -31,8 +31,7 @@ export const FLAGS = {
   charset_unknown: 'a charset that is unknown or refused; the text was read as UTF-8 or Latin-1',
   no_parts: 'a multipart without any part',
   unclosed: 'a multipart without its closing boundary',
-  parse_divergent: 'the parser and our own reading of the structure differ; the contents may be incomplete',
-  parse_failed: 'the parser gave up; headers are our own reading of them',
+  parse_failed: 'the parser gave up on a part or on the header, which stand as they were sent',
   html_skipped: 'HTML too large or too deep to read in full',
   text_cut: 'the text was cut to its limit',
 } as const satisfies Record<string, string>

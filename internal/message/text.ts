@@ -6,6 +6,7 @@ import { htmlText } from './html.ts'
 import { LIMITS } from './limits.ts'
 import type { Flag } from './reasons.ts'
 import { isFile, type Part } from './structure.ts'
+import { isFileSystemError } from './trouble.ts'
 
 /** Reports and headers that are written for people as much as for programs (RFC 3464, RFC 8098, RFC 5965, RFC 6522 4). */
 const READABLE = new Set([
@@ -89,7 +90,11 @@ async function leafText(part: Part, { flags, ...source }: TextSource): Promise<s
   const cutEnd = Math.min(end, start + LIMITS.textInBytesMax)
   const html = part.type.value === 'text/html'
   if (cutEnd < end) flags.add(html ? 'html_skipped' : 'text_cut')
-  const { text, unknownCharset } = await decodeText(part, { ...rest, start, end: cutEnd })
+  const { text, unknownCharset } = await decodeText(part, { ...rest, start, end: cutEnd }).catch((thrown: unknown) => {
+    if (isFileSystemError(thrown)) throw thrown
+    flags.add('parse_failed')
+    return { text: '', unknownCharset: false }
+  })
   if (unknownCharset) flags.add('charset_unknown')
   return html ? htmlText(text) : text
 }
