@@ -1,6 +1,8 @@
 import { mkdtemp, readdir, readFile, rename, rm, utimes, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { Readable } from 'node:stream'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Registry } from '@prometheus-io/client'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { measured } from './blob.ts'
@@ -47,6 +49,20 @@ describe('objects as files', () => {
     const stored = await fileBlobs({ dir, clock, ids }).put('acme/x.eml', uploadOf('Subject: hi\r\n'))
     expect(await readFile(join(dir, 'acme/x.eml'), 'utf8')).toBe('Subject: hi\r\n')
     expect(stored.etag).toBe(uploadOf('Subject: hi\r\n').sha256)
+  })
+
+  test('bytes that are others on the disk than they were on the way are found before the name is there', async () => {
+    async function* overwritten() {
+      yield Buffer.from('first ')
+      await sleep(20)
+      const [name = ''] = await readdir(join(dir, '.tmp'))
+      await writeFile(join(dir, '.tmp', name), 'FIRST ', { flag: 'r+' })
+      yield Buffer.from('last')
+    }
+    const open = () => Readable.from(overwritten(), { objectMode: false })
+    const put = fileBlobs({ dir, clock, ids }).put('t/a', { ...uploadOf('first last'), open })
+    await expect(put).rejects.toMatchObject({ fault: 'digest' })
+    expect(await readdir(join(dir, '.tmp'))).toEqual([])
   })
 
   test('what a killed process left goes by age, at the first put; a put under way elsewhere keeps its file', async () => {
