@@ -9,6 +9,9 @@ const KNOWN_MAX = 4096
 /** A temporary file of this age, in milliseconds, belongs to no put under way. */
 const LEFTOVER_AGE_MS = 3_600_000
 
+/** Mail is its owner's: nobody else on the machine reads it. */
+const MODE = 0o700
+
 export interface Directories {
   /** Makes `path` and its parents down from the root's parent; resolves when all their names are durable. */
   make(path: string): Promise<void>
@@ -25,12 +28,12 @@ export function durableDirectories(root: string): Directories {
 
   const makeOne = async (path: string) => {
     if (path === root) {
-      const first = (await mkdir(path, { recursive: true })) ?? path
+      const first = (await mkdir(path, { recursive: true, mode: MODE })) ?? path
       for (let each = path; each.length >= first.length; each = dirname(each)) await sync(dirname(each))
       return
     }
     await make(dirname(path))
-    await mkdir(path).catch(existing)
+    await mkdir(path, { mode: MODE }).catch(existing)
     // Also if it was there: another process may have made it and not synced it yet.
     await sync(dirname(path))
   }
