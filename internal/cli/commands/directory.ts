@@ -1,0 +1,120 @@
+// tenants, domains, mailboxes: who may receive what.
+
+import { limitOption, option, tenantOption, type Noun } from '../tree.ts'
+
+const tenants = () => import('../tenants.ts')
+const domains = () => import('../domains.ts')
+const mailboxes = () => import('../mailboxes.ts')
+
+const nameOption = () => option('--name <text>', 'the name for people')
+
+export const TENANTS: Noun = {
+  name: 'tenants',
+  about: 'Lists and changes tenants, the owners of mail',
+  verbs: [
+    {
+      usage: 'list',
+      about: 'Lists tenants',
+      options: [limitOption(1000)],
+      examples: [['tenants list', 'all of them']],
+      run: async (call) => (await tenants()).list(call),
+    },
+    {
+      usage: 'add <slug>',
+      about: 'Makes a tenant; it receives at <prefix>+<slug>@<domain> within seconds',
+      options: [nameOption(), option('--size <bytes>', 'largest message, like 10M; else the limit of the deployment')],
+      examples: [["tenants add globex --name 'Globex Corporation'", 'a new tenant']],
+      run: async (call) => (await tenants()).add(call),
+    },
+    {
+      usage: 'show <slug>',
+      about: 'Shows one tenant and the address it receives at',
+      examples: [['tenants show acme', 'one tenant']],
+      run: async (call) => (await tenants()).show(call),
+    },
+    {
+      usage: 'set <slug>',
+      about: 'Changes a tenant; a disabled one gets no new mail and keeps what it has',
+      options: [
+        nameOption(),
+        option('--size <bytes>', 'largest message, like 10M; `default` for the limit of the deployment'),
+        option('--enable', 'receive mail'),
+        option('--disable', 'refuse new mail'),
+      ],
+      examples: [['tenants set acme --size 10M', 'a smaller limit']],
+      run: async (call) => (await tenants()).set(call),
+    },
+  ],
+}
+
+export const DOMAINS: Noun = {
+  name: 'domains',
+  about: 'Lists and changes the domains that mail is received for',
+  verbs: [
+    {
+      usage: 'list',
+      about: 'Lists domains',
+      options: [tenantOption(), limitOption(1000)],
+      examples: [['domains list', 'all of them']],
+      run: async (call) => (await domains()).list(call),
+    },
+    {
+      usage: 'add <domain>',
+      about: 'Adds a domain, of one tenant or of all, and prints the MX record it needs',
+      options: [option('--tenant <slug>', 'the tenant that owns it; else every tenant shares it')],
+      examples: [['domains add mail.example.org --tenant acme', 'a domain of one tenant']],
+      run: async (call) => (await domains()).add(call),
+    },
+    {
+      usage: 'records <domain>',
+      about: 'Prints the DNS records that a domain needs',
+      examples: [['domains records mail.example.org', 'a line for the zone file']],
+      run: async (call) => (await domains()).records(call),
+    },
+    {
+      usage: 'remove <domain>',
+      about: 'Removes a domain that has no mailboxes; its mail stays',
+      examples: [['domains remove mail.example.org', 'receive for it no more']],
+      run: async (call) => (await domains()).remove(call),
+    },
+  ],
+}
+
+export const MAILBOXES: Noun = {
+  name: 'mailboxes',
+  about: 'Lists and changes plain mailboxes, which need no plus-address',
+  verbs: [
+    {
+      usage: 'list',
+      about: 'Lists mailboxes',
+      options: [tenantOption(), limitOption(1000)],
+      examples: [['mailboxes list --tenant acme', 'of one tenant']],
+      run: async (call) => (await mailboxes()).list(call),
+    },
+    {
+      usage: 'add <address>',
+      about: 'Adds a mailbox in a domain that is ours',
+      options: [option('--tenant <slug>', 'the tenant that gets its mail').makeOptionMandatory()],
+      examples: [['mailboxes add sales@mail.example.org --tenant acme', 'a plain address']],
+      run: async (call) => (await mailboxes()).add(call),
+    },
+    {
+      usage: 'remove <address>',
+      about: 'Removes a mailbox; its mail stays',
+      examples: [['mailboxes remove sales@mail.example.org', 'refuse its mail']],
+      run: async (call) => (await mailboxes()).remove(call),
+    },
+    {
+      usage: 'disable <address>',
+      about: 'Refuses mail for a mailbox until it is enabled again',
+      examples: [['mailboxes disable sales@mail.example.org', 'for a while']],
+      run: async (call) => (await mailboxes()).disable(call),
+    },
+    {
+      usage: 'enable <address>',
+      about: 'Takes mail for a disabled mailbox again',
+      examples: [['mailboxes enable sales@mail.example.org', 'as before']],
+      run: async (call) => (await mailboxes()).enable(call),
+    },
+  ],
+}

@@ -1,0 +1,156 @@
+// spool, events, replay, quarantine: mail on its way, and mail sent round again.
+
+import { limitOption, option, tenantOption, timeOptions, type Noun, type Verb } from '../tree.ts'
+import { whole } from '../quantity.ts'
+import { selection } from './messages.ts'
+
+const spool = () => import('../spool.ts')
+const events = () => import('../events.ts')
+const replay = () => import('../replay.ts')
+
+export const SPOOL: Noun = {
+  name: 'spool',
+  alias: 'queue',
+  about: 'Looks into the spool of accepted mail, without a lock and with or without running daemons',
+  verbs: [
+    {
+      usage: 'list',
+      about: 'Lists entries that are not handed on yet, the oldest first, and those set aside',
+      options: [limitOption(100)],
+      examples: [['spool list', 'what waits']],
+      run: async (call) => (await spool()).list(call),
+    },
+    {
+      usage: 'show <id>',
+      about: 'Shows one entry of the spool, by entry or trace id',
+      examples: [['spool show ID', 'envelope, size, digest']],
+      run: async (call) => (await spool()).show(call),
+    },
+    {
+      usage: 'verify',
+      about: 'Reads everything in the spool and checks every digest; exit 5 when something is damaged',
+      examples: [['spool verify', 'after a crash of the machine']],
+      run: async (call) => (await spool()).verify(call),
+    },
+    {
+      usage: 'export [ids...]',
+      about: 'Writes entries as files into a directory: ID.eml with the bytes as received, ID.json with the envelope',
+      options: [option('--into <dir>', 'where to; made if it is not there').makeOptionMandatory()],
+      examples: [
+        ['spool export --into /tmp/mail', 'everything that waits'],
+        ['spool export ID --into .', 'one entry'],
+      ],
+      run: async (call) => (await spool()).exportEntries(call),
+    },
+  ],
+}
+
+const eventOptions = () => [
+  option('--type <types>', 'only these types; several with commas'),
+  tenantOption(),
+  option('--id <id>', 'only of this event, message, entry or trace'),
+  ...timeOptions('happened'),
+  option('--topic <topic>', 'only this topic'),
+  option('--offset <n>', 'from this offset of --topic').argParser(whole('--offset', 0, Number.MAX_SAFE_INTEGER)),
+]
+
+export const EVENTS: Noun = {
+  name: 'events',
+  about: 'Reads the event log; --json and --ndjson print CloudEvents, one a line when following',
+  verbs: [
+    {
+      usage: 'tail [id]',
+      about: 'Prints the last events and then each new one, until interrupted',
+      options: [
+        ...eventOptions(),
+        option('-n, --last <n>', 'begin with so many of the last events', 10).argParser(whole('-n', 0, 100_000)),
+        option('--no-follow', 'stop at the present end'),
+      ],
+      examples: [
+        ['events tail', 'watch mail come in'],
+        ['events tail --from 1h --type message.quarantined --json', 'the last hour, then on'],
+      ],
+      run: async (call) => (await events()).tail(call),
+    },
+    {
+      usage: 'query [id]',
+      about: 'Prints the events that match, in the order of the log',
+      options: [
+        ...eventOptions(),
+        limitOption(100, 'events'),
+        option('-n, --last <n>', 'the last so many instead of the first').argParser(whole('-n', 1, 100_000)),
+        option('--follow', 'go on with new events, like tail'),
+      ],
+      examples: [
+        ['events query ID', 'of one message, entry or trace'],
+        ['events query --tenant acme --from 1d --ndjson', 'a day of one tenant'],
+      ],
+      run: async (call) => (await events()).query(call),
+    },
+  ],
+}
+
+/** How a replay runs, whatever chose its messages. */
+const running = () => [
+  option('--dry-run', 'say what would be done, and do nothing'),
+  option('--yes', 'do not ask'),
+  limitOption(1000, 'messages'),
+  option('--rate <n>', 'at most so many messages a second').argParser(whole('--rate', 1, 100_000)),
+]
+
+export const REPLAY: Verb = {
+  usage: 'replay [ids...]',
+  about:
+    'Has messages indexed again, from the objects that are kept: by id, or by what they have in common; safe to repeat',
+  options: [
+    ...selection(),
+    option('--offsets <range>', 'messages of a range of the log: topic:partition:from-to'),
+    option('--objects <prefix>', 'messages of the object store under this prefix, also without the store'),
+    option('--resume <job>', 'go on with an interrupted replay'),
+    ...running(),
+  ],
+  examples: [
+    ['replay --from 5m --dry-run', 'what would be done'],
+    ['replay --tenant acme --status FAILED --yes', 'every failed message of a tenant'],
+    ["search 'from:bob' --ids | ingestctl replay -", 'ids from a pipe'],
+  ],
+  run: async (call) => (await replay()).replayMessages(call),
+}
+
+export const QUARANTINE: Noun = {
+  name: 'quarantine',
+  about: 'Looks at mail that was set aside with a reason, and sends it round again',
+  verbs: [
+    {
+      usage: 'list',
+      about: 'Lists quarantined messages, the newest first',
+      options: [
+        tenantOption(),
+        option('--reason <reason>', 'only this reason'),
+        ...timeOptions('received'),
+        limitOption(50),
+        option('--ids', 'print the ids alone'),
+      ],
+      examples: [['quarantine list', 'what was set aside, and why']],
+      run: async (call) => (await import('../quarantine.ts')).list(call),
+    },
+    {
+      usage: 'show <id>',
+      about: 'Shows one quarantined message with its reason',
+      examples: [['quarantine show ID', 'why it was set aside']],
+      run: async (call) => (await import('../quarantine.ts')).show(call),
+    },
+    {
+      usage: 'redrive [ids...]',
+      about: 'Has quarantined messages judged again, by id, reason or tenant',
+      options: [
+        tenantOption(),
+        option('--reason <reason>', 'only this reason'),
+        ...timeOptions('received'),
+        ...running(),
+      ],
+      examples: [['quarantine redrive --reason mime_depth --dry-run', 'what would be done']],
+      run: async (call) => (await replay()).redrive(call),
+    },
+  ],
+}

@@ -1,0 +1,38 @@
+// What a verb takes from its surroundings. cmd/ingestctl.ts makes the real one, tests make their own: engines are opened only
+// when a verb asks, and only for reading unless it says otherwise.
+
+import type { Readable } from 'node:stream'
+import type { BlobStore } from '../blob/blob.ts'
+import type { Config, Environment } from '../config/config.ts'
+import type { EventLog, Queryable } from '../eventlog/eventlog.ts'
+import type { Clock, Ids } from '../ports/ports.ts'
+import type { Store } from '../store/store.ts'
+import type { Fs } from '../../spool/spool.ts'
+import type { Sink } from './output.ts'
+
+/** `read` never creates anything; `write` needs an existing store too, and may wait for its lock. */
+export type Access = 'read' | 'write'
+
+/** The engines of the settings. A place where nothing was ever started rejects with CliError `unavailable`. */
+export interface Engines {
+  store(access: Access): Promise<Store>
+  log(access: Access): Promise<EventLog & Queryable>
+  blobs(): Promise<BlobStore>
+  /** Where the spool is; it is read without a lock and may not exist yet. */
+  spool: { fs: Fs; dir: string }
+  /** Closes what was opened. */
+  close(): Promise<void>
+}
+
+export interface Context {
+  version: string
+  environment: Environment
+  /** Reads and checks the settings once; throws ConfigError. */
+  config(): Config
+  engines: Engines
+  clock: Clock
+  ids: Ids
+  streams: { input: Readable & { isTTY?: boolean }; out: Sink; err: Sink }
+  /** Aborts on Ctrl-C: verbs finish what they hold, say how to go on, and end with `interrupted`. */
+  signal: AbortSignal
+}

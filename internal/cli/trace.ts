@@ -1,0 +1,131 @@
+// trace: one id, and everything that is known about it, in every place where mail can be.
+
+import type { LoggedEvent } from '../eventlog/eventlog.ts'
+import type { Stored } from '../blob/blob.ts'
+import type { Context } from './context.ts'
+import { CliError, exitFor } from './exit.ts'
+import { EVENT_COLUMNS, eventJson, search } from './events.ts'
+import { findMessages } from './find.ts'
+import type { MessageJson } from './message-row.ts'
+import { sizeText } from './quantity.ts'
+import type { Call } from './tree.ts'
+import { waitingEntries, type WaitingJson } from './waiting.ts'
+
+/** Events of one id that are shown; a message that is replayed often has more than a few. */
+const EVENTS_MAX = 10_000
+
+interface Life {
+  id: string
+  entryIds: string[]
+  traceIds: string[]
+  /** Entries that are still in the spool. */
+  spool: WaitingJson[]
+  messages: MessageJson[]
+  /** What the object store has of each message. */
+  objects: { messageId: string; key: string; found: boolean; sizeBytes: number | null; etag: string | null }[]
+  events: LoggedEvent[]
+}
+
+export async function trace(call: Call): Promise<void> {
+  const { context, output } = call
+  const id = call.args[0] ?? ''
+  const missing: string[] = []
+  const reach = async <T>(what: string, look: () => Promise<T>, none: T): Promise<T> => {
+    try {
+      return await look()
+    } catch (error) {
+      if (exitFor(error) !== 'unavailable') throw error
+      missing.push(`${what}: ${(error as Error).message}`)
+      return none
+    }
+  }
+  const direct = await reach('store', async () => (await findMessages(context, id)).messages, [])
+  const log = await reach('event log', async () => await context.engines.log('read'), undefined)
+  const eventsOf = async (each: string) =>
+    log === undefined ? [] : await search(log, { types: [], id: each }, { limit: EVENTS_MAX })
+  const first = await eventsOf(id)
+
+  // An event's own id, or a message that has no row yet, leads to the rest by its entry.
+  const entryIds = unique([...direct.map((row) => row.entryId), ...first.map(({ event }) => event.data.entryId)])
+  const whole = id === direct[0]?.entryId || id === direct[0]?.traceId
+  const messages =
+    direct.length > 0 ? direct : await reach('store', async () => await messagesOf(context, entryIds), [])
+  const events = first.length > 0 || whole ? first : (await Promise.all(messages.map((row) => eventsOf(row.id)))).flat()
+  const spool = (await Promise.all(unique([id, ...entryIds]).map((each) => waitingEntries(context, each)))).flat()
+  if (messages.length + events.length + spool.length === 0) {
+    for (const each of missing) output.note(each)
+    throw new CliError(missing.length > 0 ? 'unavailable' : 'missing', `nothing is known of ${JSON.stringify(id)}`)
+  }
+  const objects = await reach('object store', async () => await objectsOf(context, messages), [])
+  const traceIds = unique([
+    ...messages.map((row) => row.traceId),
+    ...events.map(({ event }) => event.traceparent.split('-')[1] ?? ''),
+  ])
+  for (const each of missing) output.note(each)
+  const life = {
+    id,
+    entryIds: unique([...entryIds, ...spool.map((each) => each.id)]),
+    traceIds,
+    spool,
+    messages,
+    objects,
+    events,
+  }
+  if (output.format === 'json' || output.format === 'ndjson')
+    await output.json({ ...life, events: events.map(eventJson) })
+  else await told(call, life)
+}
+
+const unique = (texts: readonly string[]): string[] => [...new Set(texts)]
+
+async function messagesOf(context: Context, entryIds: readonly string[]): Promise<MessageJson[]> {
+  const found = await Promise.all(entryIds.map((each) => findMessages(context, each)))
+  return found.flatMap(({ messages }) => messages)
+}
+
+async function objectsOf(context: Context, messages: readonly MessageJson[]): Promise<Life['objects']> {
+  const stored = messages.filter((row) => row.rawKey !== '')
+  if (stored.length === 0) return []
+  const blobs = await context.engines.blobs()
+  const looks = stored.flatMap((row) => [row.rawKey, row.metaKey].map((key) => ({ messageId: row.id, key })))
+  return await Promise.all(looks.map(async (look) => ({ ...look, ...describe(await blobs.head(look.key)) })))
+}
+
+const describe = (stored: Stored | undefined) =>
+  stored === undefined
+    ? { found: false, sizeBytes: null, etag: null }
+    : { found: true, sizeBytes: stored.sizeBytes, etag: stored.etag ?? null }
+
+/** The life as text: where it came in, what it is now, where its bytes are, what was told about it. */
+async function told({ output }: Call, life: Life): Promise<void> {
+  const line = (text: string) => output.line(text)
+  await line(`entry    ${life.entryIds.join(', ')}`)
+  await line(`trace    ${life.traceIds.join(', ')}`)
+  for (const each of life.spool) {
+    const from = `from <${each.mailFrom}> at ${each.client}, ${sizeText(each.sizeBytes)}`
+    await line(
+      `spool    ${each.state === 'aside' ? `set aside (${each.reason ?? ''})` : 'RECEIVED, waits for the uploader'} ${from}`,
+    )
+  }
+  for (const row of life.messages) {
+    const reason = row.reason === null ? '' : ` (${row.reason})`
+    await output.facts(undefined, [
+      ['message', `${row.id}  ${row.tenant}  ${row.status}${reason}  ${row.receivedAt}`],
+      ['  from', row.from ?? row.mailFrom],
+      ['  subject', row.subject ?? undefined],
+      ['  sha256', `${row.sha256}  ${sizeText(row.sizeBytes)}`],
+      ['  same as', row.duplicateOf ?? undefined],
+      ...row.documents.map((each): [string, string] => [
+        '  document',
+        `${each.id}  ${each.filename}  ${sizeText(each.sizeBytes)}`,
+      ]),
+      ...life.objects
+        .filter((object) => object.messageId === row.id)
+        .map(({ key, found, sizeBytes }): [string, string] => [
+          '  object',
+          `${key}  ${found ? sizeText(sizeBytes ?? 0) : 'not there'}`,
+        ]),
+    ])
+  }
+  for (const each of life.events) await output.streamed(each, [{ head: '', of: () => 'event  ' }, ...EVENT_COLUMNS])
+}
