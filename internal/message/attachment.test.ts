@@ -12,7 +12,7 @@ const base64 = 'Content-Transfer-Encoding: base64'
 const NAMES: [string, string, string][] = [
   ['filename="a b.pdf"', 'a b.pdf', 'quoted'],
   ['filename=a.pdf', 'a.pdf', 'bare'],
-  ['filename="=?utf-8?B?w7w=?=.txt"', 'ü.txt', 'RFC 2047 in quotes, as many mailers do'],
+  ['filename="=?utf-8?B?w7w=?=.txt"', 'ü.txt', 'encoded words in quotes, against RFC 2047 5, as many mailers do'],
   ['filename="=?utf-8?B?w7zD?= =?utf-8?B?vC50eHQ=?="', 'üü.txt', 'split within a character'],
   ["filename*=utf-8'en'%c3%bc.txt", 'ü.txt', 'RFC 2231 4 with a language'],
   ["filename*=iso-8859-1''%fc.txt", 'ü.txt', 'RFC 2231 4, Latin-1'],

@@ -20,7 +20,7 @@ const DATE_MAX = 200
 const TIME = String.raw`(?<hour>\d{1,2})[:.](?<minute>\d{2})(?:[:.](?<second>\d{2}))?`
 const ZONE = String.raw`(?<zone>[+-]\d{2}:?\d{2}|[a-z]{1,5})?`
 const FORMS = [
-  // RFC 5322 3.3 and 4.3, also with dashes as RFC 850 had it.
+  // RFC 5322 3.3 and 4.3, also with dashes, as in old news.
   String.raw`^(?:[a-z]+[,.]?\s*)?(?<day>\d{1,2})[\s-]+(?<month>[a-z]{3})[a-z]*[\s-]+(?<year>\d{2,4})\s+${TIME}\s*${ZONE}`,
   // asctime, with the zone before or behind the year.
   String.raw`^[a-z]{3},?\s+(?<month>[a-z]{3})[a-z]*\s+(?<day>\d{1,2}),?\s+${TIME}\s+(?:[a-z]{1,5}\s+)?(?<year>\d{4})\s*${ZONE}`,

@@ -35,7 +35,7 @@ export interface DecodedFields {
   unknownCharset: boolean
 }
 
-/** Decodes address fields and the subject (RFC 2047). Give each name once. */
+/** Decodes address fields and the subject (RFC 2047 5). Give each name once. */
 export async function decodeFields(fields: Field[]): Promise<DecodedFields> {
   const mended = fields.map((field) => ({ name: field.name, ...withKnownCharsets(field.value) }))
   const head = mended.map((field) => `${field.name}: ${field.value}\r\n`).join('')
@@ -62,7 +62,7 @@ function flat(entries: EmailAddress[]): Address[] {
   return found
 }
 
-/** Text of a part: transfer encoding, charset and format=flowed (RFC 3676) undone. */
+/** Text of a part: transfer encoding, charset and format=flowed (RFC 3676 4) undone. */
 export async function decodeText(part: Part, range: Range): Promise<{ text: string; unknownCharset: boolean }> {
   const charset = charsetOf(parameter(part.type, 'charset'))
   const flowed = ['format', 'delsp'].map((name) => [name, parameter(part.type, name)?.toLowerCase()] as const)
@@ -76,7 +76,7 @@ export async function decodeText(part: Part, range: Range): Promise<{ text: stri
 }
 
 export interface DecodedFile {
-  /** As sent, decoded (RFC 2047, RFC 2231); may be anything. */
+  /** As sent, decoded (RFC 2047 2, RFC 2231 4); may be anything. */
   filename?: string
   contentType: string
   sizeBytes: number

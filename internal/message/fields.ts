@@ -5,7 +5,7 @@ import { isUtf8 } from 'node:buffer'
 export interface Field {
   /** In lower case. */
   name: string
-  /** Unfolded (RFC 5322 2.2.3), controls replaced, neither RFC 2047 decoded nor trimmed of comments. */
+  /** Unfolded (RFC 5322 2.2.3), controls replaced, with its encoded words and comments. */
   value: string
   /** There were bytes that are not UTF-8. */
   latin1: boolean

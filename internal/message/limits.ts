@@ -8,7 +8,7 @@ export const LIMITS = {
   headerLinesMax: 10_000,
   /** Bytes kept of one header field; the rest of it is not read. */
   fieldBytesMax: 64 * KIB,
-  /** Bytes kept of a field of a part (RFC 2045 Content-*): up to 1 000 parts are held at one time. */
+  /** Bytes kept of a field of a part (the Content-* of RFC 2045 3): up to 1 000 parts are held at one time. */
   partFieldBytesMax: 16 * KIB,
   /** Bytes of a boundary. RFC 2046 5.1.1 allows 70; a line of RFC 5322 2.1.1 holds 998. */
   boundaryBytesMax: 998,

@@ -56,7 +56,7 @@ export interface ParsedMessage {
   to: Address[]
   cc: Address[]
   replyTo: Address[]
-  /** Unfolded text of the first such header, not RFC 2047 decoded: what a synthetic Message-ID is hashed from. */
+  /** Unfolded text of the first such header, with its encoded words: what a synthetic Message-ID is hashed from. */
   fromRaw?: string
   toRaw?: string
   subjectRaw?: string

@@ -61,7 +61,7 @@ async function read({ path, workDir, limits }: Job): Promise<ParsedMessage> {
 
 const leavesOf = (part: Part): Part[] => (part.children.length === 0 ? [part] : part.children.flatMap(leavesOf))
 
-/** Shown within the text, so no file that came with it: said to be inline, or part of the HTML (RFC 2387, RFC 2392). */
+/** Shown within the text, so no file that came with it: said to be inline, or part of the HTML (RFC 2387 1, RFC 2392 2). */
 function isInlineImage(part: Part): boolean {
   if (!part.type.value.startsWith('image/') || part.disposition.value === 'attachment') return false
   return part.disposition.value === 'inline' || (part.hasContentId && isRelated(part))

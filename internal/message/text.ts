@@ -8,7 +8,7 @@ import type { Flag } from './reasons.ts'
 import { isFile, type Part } from './structure.ts'
 import { isFileSystemError } from './trouble.ts'
 
-/** Reports and headers that are written for people as much as for programs (RFC 3464, RFC 8098, RFC 5965, RFC 6522 4). */
+/** Reports and headers that are written for people as much as for programs (RFC 3464 2, RFC 8098 3, RFC 5965 3). */
 const READABLE = new Set([
   'message/delivery-status',
   'message/global-delivery-status',
