@@ -64,6 +64,10 @@ export const afterCursor =
     return where(where.refTuple('messages.receivedAt', 'messages.id'), '<', where.tuple(time, id))
   }
 
+/** The cursor that goes on after this message. */
+export const cursorOf = (message: Pick<Message, 'receivedAt' | 'id'>): string =>
+  toCursor(message.receivedAt, message.id)
+
 /** Messages, newest first. `invalid` limit or cursor. */
 export async function listMessages(on: Queries, filter: MessageFilter, want: PageWant): Promise<Page<Message>> {
   return pageMessages(on, matching(filter), want)
@@ -84,7 +88,7 @@ export async function pageMessages(
     .orderBy('messages.id', 'desc')
     .limit(limit + 1)
   if (want.cursor !== undefined) query = query.where(afterCursor(want.cursor))
-  return pageOf((await query.execute()).map(fromMessageRow), limit, (row) => toCursor(row.receivedAt, row.id))
+  return pageOf((await query.execute()).map(fromMessageRow), limit, cursorOf)
 }
 
 /** How many messages there are in each status. */

@@ -47,6 +47,7 @@ export {
   countByReason,
   countByStatus,
   countMessages,
+  cursorOf,
   findMessage,
   findMessages,
   getMessage,

@@ -1,0 +1,228 @@
+// One message read and judged: envelope and bytes from the object store, parsed in a child, attachments put beside them.
+
+import { createHash } from 'node:crypto'
+import { createReadStream } from 'node:fs'
+import { mkdir, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { Transform, type Readable } from 'node:stream'
+import { BlobError, type BlobStore } from '../blob/blob.ts'
+import { attachmentKey, type MessageMeta } from '../envelope/envelope.ts'
+import type { ParsedAttachment, ParseOutcome, ParserPool } from '../message/message.ts'
+import type { Clock } from '../ports/ports.ts'
+import type { FailureReason, Judgement, Received } from './facts.ts'
+import type { IndexerMetrics, Stage } from './metrics.ts'
+import { Stopped, unlessStopped } from './waiting.ts'
+
+/** Bytes of an envelope object; a thousand recipients take a quarter of it. */
+const META_BYTES_MAX = 4 * 1024 * 1024
+
+export interface ExamineParts {
+  blobs: BlobStore
+  parsers: Pick<ParserPool, 'parse'>
+  clock: Clock
+  metrics: IndexerMetrics
+  /** Directory in which each message gets one of its own. */
+  workDir: string
+  signal: AbortSignal
+}
+
+/** Tried again a few times, since a store may be behind; then the message is FAILED with this reason. */
+export class Fault extends Error {
+  readonly reason: FailureReason
+  readonly meta: MessageMeta | undefined
+
+  constructor(reason: FailureReason, message: string, options: ErrorOptions & { meta?: MessageMeta } = {}) {
+    super(message, options)
+    this.name = 'Fault'
+    this.reason = reason
+    this.meta = options.meta
+  }
+}
+
+/** Something all messages need is out of order; it is tried for ever, and nothing is lost. */
+export class Outage extends Error {}
+
+export interface Want {
+  event: Received
+  /** Names the work directory; no two tries at one time have the same. */
+  attempt: number
+  /** Whether the attachments are needed; a duplicate's are not. Asked once the header is known. */
+  keep(judged: Extract<Judgement, { kind: 'parsed' }>): Promise<boolean>
+}
+
+/** Rejects with Outage, Fault or Stopped; whatever the message itself does is a judgement. */
+export async function examine(parts: ExamineParts, want: Want): Promise<Judgement> {
+  const { event, attempt } = want
+  const timed = timer(parts)
+  const meta = await timed('fetch', () => fetchMeta(parts.blobs, event))
+  const workDir = join(parts.workDir, `${event.data.messageId}-${attempt}`)
+  await mkdir(workDir, { recursive: true }).catch(outage('work directory'))
+  try {
+    const outcome = await timed('parse', () => parse(parts, event, { meta, workDir }))
+    if (!outcome.ok) {
+      const { reason, detail } = outcome
+      return { kind: 'quarantined', meta, reason, detail: { message: detail } }
+    }
+    const judged = { kind: 'parsed', meta, message: outcome.message, uploaded: true } as const
+    if (!(await want.keep(judged))) return { ...judged, uploaded: false }
+    await timed('attachments', () => putAttachments(parts, event.data.tenant, outcome.message.attachments))
+    return judged
+  } finally {
+    await rm(workDir, { recursive: true, force: true, maxRetries: 3 })
+  }
+}
+
+function timer({ clock, metrics }: ExamineParts) {
+  return async <T>(stage: Stage, work: () => Promise<T>): Promise<T> => {
+    const began = clock.monotonic()
+    try {
+      return await work()
+    } finally {
+      metrics.stageSeconds.observe({ stage }, (clock.monotonic() - began) / 1000)
+    }
+  }
+}
+
+const outage =
+  (what: string) =>
+  (cause: unknown): never => {
+    throw new Outage(`${what}: ${(cause as Error).message}`, { cause })
+  }
+
+/** An error of the object store: it passes, or it is about this object. */
+function blobTrouble(error: unknown, reason: FailureReason, meta?: MessageMeta): never {
+  if (!(error instanceof BlobError)) throw error
+  if (error.fault === 'server' || error.fault === 'timeout') throw new Outage(error.message, { cause: error })
+  throw new Fault(error.fault === 'digest' ? 'digest' : reason, error.message, { cause: error, ...(meta && { meta }) })
+}
+
+async function fetchMeta(blobs: BlobStore, { data }: Received): Promise<MessageMeta> {
+  let text: string
+  try {
+    const found = await blobs.get(data.metaKey)
+    if (found === undefined) throw new Fault('object_missing', `no object ${data.metaKey}`)
+    text = await readAll(found.body)
+  } catch (error) {
+    return blobTrouble(error, 'envelope')
+  }
+  const meta = metaFrom(text)
+  if (meta === undefined || meta.messageId !== data.messageId || meta.tenant !== data.tenant) {
+    throw new Fault('envelope', `${data.metaKey} is not the envelope of this message`)
+  }
+  return meta
+}
+
+/** The envelope, or undefined for text that is none. Only what the indexer reads is checked: the writer is ours. */
+export function metaFrom(text: string): MessageMeta | undefined {
+  try {
+    const meta = JSON.parse(text) as Partial<MessageMeta> | null
+    const fits = meta?.version === 1 && typeof meta.messageId === 'string' && Array.isArray(meta.envelope?.recipients)
+    return fits ? (meta as MessageMeta) : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** The text of an envelope object. */
+export async function readAll(body: Readable): Promise<string> {
+  const chunks: Buffer[] = []
+  let bytes = 0
+  for await (const chunk of body) {
+    chunks.push(chunk as Buffer)
+    bytes += (chunk as Buffer).length
+    if (bytes > META_BYTES_MAX) throw new Fault('envelope', `an envelope of more than ${META_BYTES_MAX} bytes`)
+  }
+  return Buffer.concat(chunks).toString()
+}
+
+/** The bytes on their way to the parser, hashed as they pass. */
+interface Passing {
+  bytes: number
+  digest: string | undefined
+  error: unknown
+}
+
+async function parse(
+  { blobs, parsers, signal }: ExamineParts,
+  { data }: Received,
+  { meta, workDir }: { meta: MessageMeta; workDir: string },
+): Promise<Exclude<ParseOutcome, { trouble: unknown }>> {
+  const passing: Passing = { bytes: 0, digest: undefined, error: undefined }
+  const open = async () => {
+    const found = await blobs.get(data.rawKey)
+    if (found === undefined) throw new Fault('object_missing', `no object ${data.rawKey}`, { meta })
+    return hashed(found.body, passing)
+  }
+  const { sizeBytes } = data
+  const outcome = await unlessStopped(parsers.parse({ open, sizeBytes, workDir }), signal)
+  if ('trouble' in outcome && outcome.trouble !== 'source') {
+    if (outcome.trouble === 'closed' && signal.aborted) throw new Stopped()
+    throw new Outage(`parser (${outcome.trouble}): ${outcome.detail}`, { cause: outcome.cause })
+  }
+  const cause = passing.error ?? ('trouble' in outcome ? outcome.cause : undefined)
+  if ('trouble' in outcome && (cause instanceof Fault || cause instanceof BlobError)) {
+    if (cause instanceof Fault) throw cause
+    blobTrouble(cause, 'object_missing', meta)
+  }
+  // A verdict on other bytes than were received is no verdict: a bad disk must not look like a bad message.
+  const digest = passing.digest ?? (await digestOf(blobs, data.rawKey, meta))
+  if (digest !== data.sha256) throw new Fault('digest', `${data.rawKey} has other bytes than were received`, { meta })
+  if ('trouble' in outcome) throw new Outage(`parser (${outcome.trouble}): ${outcome.detail}`, { cause })
+  return outcome
+}
+
+function hashed(body: Readable, passing: Passing): Readable {
+  const hash = createHash('sha256')
+  const through = new Transform({
+    transform(chunk: Buffer, _encoding, done) {
+      hash.update(chunk)
+      passing.bytes += chunk.length
+      done(null, chunk)
+    },
+    flush(done) {
+      passing.digest = hash.digest('hex')
+      done()
+    },
+  })
+  body.on('error', (error) => {
+    passing.error = error
+    through.destroy(error)
+  })
+  through.on('close', () => body.destroy())
+  return body.pipe(through)
+}
+
+/** Of the whole object, for when the parser did not read it to its end. */
+async function digestOf(blobs: BlobStore, key: string, meta: MessageMeta): Promise<string> {
+  try {
+    const found = await blobs.get(key)
+    if (found === undefined) throw new Fault('object_missing', `no object ${key}`, { meta })
+    const hash = createHash('sha256')
+    for await (const chunk of found.body) hash.update(chunk as Buffer)
+    return hash.digest('hex')
+  } catch (error) {
+    return blobTrouble(error, 'object_missing', meta)
+  }
+}
+
+/** One object for each content in each tenant: what is there already is not put again. */
+async function putAttachments(
+  { blobs, metrics }: ExamineParts,
+  tenant: string,
+  attachments: readonly ParsedAttachment[],
+): Promise<void> {
+  for (const { sha256, sizeBytes, contentType, path } of attachments) {
+    const key = attachmentKey(tenant, sha256)
+    try {
+      const there = await blobs.head(key)
+      const disposition = there?.sizeBytes === sizeBytes ? 'dedup' : 'stored'
+      if (disposition === 'stored') {
+        await blobs.put(key, { sizeBytes, sha256, contentType, open: () => createReadStream(path) })
+      }
+      metrics.attachments.inc({ disposition })
+      metrics.attachmentBytes.inc({ disposition }, sizeBytes)
+    } catch (error) {
+      blobTrouble(error, 'internal')
+    }
+  }
+}

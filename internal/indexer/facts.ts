@@ -1,0 +1,124 @@
+// What is known of a message from its event, its envelope and its parse, brought together. Pure.
+
+import { createHash } from 'node:crypto'
+import { attachmentKey, traceIdOf, uuidv5, type MessageMeta } from '../envelope/envelope.ts'
+import type { MailEvent } from '../eventlog/eventlog.ts'
+import type { ParsedMessage } from '../message/message.ts'
+import type { Detail, Document, MessageDraft, SearchText } from '../store/store.ts'
+
+export type Received = MailEvent<'ingest.received'>
+
+/** Namespace of document ids, fixed for ever. */
+const DOCUMENTS = uuidv5('6ba7b810-9dad-11d1-80b4-00c04fd430c8', 'documents.mail-ingest.invalid')
+
+/** What reading and parsing a message came to. `meta` is absent where the envelope could not be read. */
+export type Judgement =
+  | { kind: 'parsed'; meta: MessageMeta; message: ParsedMessage; uploaded: boolean }
+  | { kind: 'quarantined'; meta: MessageMeta; reason: string; detail: Detail }
+  | { kind: 'failed'; meta?: MessageMeta; reason: FailureReason; detail: Detail }
+
+/** Why a message is FAILED: all of these are ours. */
+export const FAILURE_REASONS = {
+  object_missing: 'an object of the message is not in the object store',
+  digest: 'the raw object has other bytes than were received',
+  envelope: 'the envelope object cannot be read',
+  internal: 'an error of the program',
+} as const satisfies Record<string, string>
+export type FailureReason = keyof typeof FAILURE_REASONS
+
+/** The row as far as the event and the envelope tell, with nothing parsed yet. */
+export function bareDraft({ data, traceparent }: Received, meta?: MessageMeta): MessageDraft {
+  const recipients = meta?.envelope.recipients.map(({ address, mailbox }) => ({ address, mailbox })) ?? []
+  return {
+    id: data.messageId,
+    entryId: data.entryId,
+    tenant: data.tenant,
+    mailbox: recipients[0]?.mailbox ?? '',
+    recipients,
+    source: data.source,
+    status: 'STORED',
+    reason: null,
+    detail: null,
+    headerMessageId: null,
+    syntheticBase: null,
+    duplicateOf: null,
+    forced: false,
+    threadId: null,
+    subject: null,
+    from: [],
+    to: [],
+    cc: [],
+    date: null,
+    receivedAt: Date.parse(data.receivedAt),
+    indexedAt: null,
+    sizeBytes: data.sizeBytes,
+    sha256: data.sha256,
+    // A replayed event may have a trace of its own; the message keeps the one it came with.
+    traceId: traceIdOf(meta?.envelope.traceparent ?? traceparent),
+    rawKey: data.rawKey,
+    metaKey: data.metaKey,
+    mailFrom: meta?.envelope.mailFrom ?? '',
+    clientAddress: meta?.envelope.client.address ?? '',
+    snippet: '',
+    flags: [],
+    parser: null,
+    attachmentCount: 0,
+    contentHash: null,
+  }
+}
+
+/** The row of a parsed message, but for what depends on other messages. */
+export function parsedDraft(event: Received, meta: MessageMeta, message: ParsedMessage): MessageDraft {
+  const bare = bareDraft(event, meta)
+  return {
+    ...bare,
+    subject: message.subject ?? null,
+    from: message.from,
+    to: message.to,
+    cc: message.cc,
+    date: message.date === undefined ? null : Date.parse(message.date),
+    snippet: message.snippet,
+    flags: message.attachments.length === 0 ? [...message.flags, 'no_attachments'] : message.flags,
+    parser: message.parser,
+    attachmentCount: message.attachments.length,
+    contentHash: contentHash(bare, message),
+  }
+}
+
+/** Everything that derives from the bytes and the envelope, and nothing that depends on the order of indexing or on paths. */
+function contentHash(bare: MessageDraft, message: ParsedMessage): string {
+  const attachments = message.attachments.map(({ path: _, ...rest }) => rest)
+  const { mailFrom, recipients, receivedAt, sha256 } = bare
+  const record = { mailFrom, recipients, receivedAt, sha256, ...message, attachments }
+  return createHash('sha256').update(JSON.stringify(record)).digest('hex')
+}
+
+/** One record for each attachment, in the order of the message. */
+export function documentsIn(tenant: string, messageId: string, message: ParsedMessage): Document[] {
+  return message.attachments.map(({ filename, contentType, sizeBytes, sha256 }, ordinal) => ({
+    id: uuidv5(DOCUMENTS, `${messageId}\n${ordinal}\n${sha256}`),
+    messageId,
+    tenant,
+    ordinal,
+    filename,
+    contentType,
+    sizeBytes,
+    sha256,
+    key: attachmentKey(tenant, sha256),
+  }))
+}
+
+/** What a search looks through. */
+export function searchTextOf(meta: MessageMeta, message: ParsedMessage): SearchText {
+  const names = (addresses: readonly { name: string; address: string }[]) =>
+    addresses.map(({ name, address }) => `${name} ${address}`).join(' ')
+  const { envelope } = meta
+  const sender = message.sender === undefined ? [] : [message.sender]
+  return {
+    subject: message.subject ?? '',
+    sender: `${names([...message.from, ...sender, ...message.replyTo])} ${envelope.mailFrom}`,
+    recipients: `${names([...message.to, ...message.cc])} ${envelope.recipients.map((each) => `${each.address} ${each.mailbox}`).join(' ')}`,
+    filenames: message.attachments.map((each) => `${each.filename} ${each.originalFilename ?? ''}`).join(' '),
+    body: message.text,
+  }
+}

@@ -1,0 +1,93 @@
+// Package indexer turns published messages into rows, documents, threads and events.
+//
+// Contract: the effects of an event and the checkpoint that passes it are one transaction of the store; everything before it may
+// happen twice and changes nothing when it does. The result depends on the messages alone, never on the order or number of
+// deliveries. A message's own fault ends in QUARANTINED, a lasting one of ours in FAILED; an outage only makes the lag grow.
+
+import { join } from 'node:path'
+import type { Registry } from '@prometheus-io/client'
+import type { BlobStore } from '../blob/blob.ts'
+import { TOPICS, type EventLog } from '../eventlog/eventlog.ts'
+import type { ParserPool } from '../message/message.ts'
+import type { Clock, Log } from '../ports/ports.ts'
+import type { Message, Store } from '../store/store.ts'
+import { consumeReceived, INGEST_TOPIC } from './consumer.ts'
+import { indexerMetrics } from './metrics.ts'
+import { observeState } from './observe.ts'
+import { PROJECTOR, projectLog } from './project.ts'
+import { publishOutbox } from './publish.ts'
+import { Bell } from './waiting.ts'
+
+export { FAILURE_REASONS, type FailureReason } from './facts.ts'
+export { receivedEvent, receivedFromMeta } from './received.ts'
+export {
+  planReplay,
+  replay,
+  type ReplayParts,
+  type ReplayPlan,
+  type ReplayProgress,
+  type ReplaySelector,
+} from './replay.ts'
+
+/** A message whose rows can be read now. `receivedAt` in milliseconds since 1970. */
+export type Indexed = Pick<
+  Message,
+  'entryId' | 'tenant' | 'status' | 'receivedAt' | 'mailFrom' | 'mailbox' | 'sizeBytes'
+> & { messageId: string }
+
+export interface IndexerOptions {
+  log: EventLog
+  blobs: BlobStore
+  store: Store
+  parsers: Pick<ParserPool, 'parse'>
+  clock: Clock
+  logger: Log
+  registry: Registry
+  /** The parsers' work root; a directory in it is the indexer's own and is emptied at the start. */
+  workDir: string
+  /** Messages under way at one time. */
+  concurrency: number
+  /** Tries after the first when an object is missing; then the message is FAILED. */
+  retries: number
+  /** Consumer group. */
+  group: string
+  /** `/ingest/<deployment>/indexerd`. */
+  source: string
+  onIndexed?(message: Indexed): void
+}
+
+export interface Indexer {
+  /** Works until `signal` aborts. Trouble of the engines is waited out; only a bug rejects. */
+  run(signal: AbortSignal): Promise<void>
+}
+
+export function indexer(options: IndexerOptions): Indexer {
+  const { log, blobs, store, parsers, clock, logger, group, source } = options
+  const metrics = indexerMetrics(options.registry, { [group]: [INGEST_TOPIC], [PROJECTOR]: TOPICS })
+  return {
+    async run(signal) {
+      const bell = new Bell()
+      const around = { log, store, clock, logger, metrics, signal }
+      const committed = (row: Omit<Message, 'synthetic'>) => {
+        bell.ring()
+        const { id: messageId, entryId, tenant, status, receivedAt, mailFrom, mailbox, sizeBytes } = row
+        options.onIndexed?.({ messageId, entryId, tenant, status, receivedAt, mailFrom, mailbox, sizeBytes })
+      }
+      const consuming = consumeReceived({
+        ...around,
+        examine: { blobs, parsers, workDir: join(options.workDir, 'messages') },
+        group,
+        source,
+        concurrency: options.concurrency,
+        retries: options.retries,
+        committed,
+      })
+      await Promise.all([
+        consuming,
+        publishOutbox({ ...around, bell }),
+        projectLog(around),
+        observeState({ ...around, groups: [group, PROJECTOR] }),
+      ])
+    },
+  }
+}

@@ -1,0 +1,79 @@
+// The log copied into the store's event table, with the checkpoint in the same transaction, so that it can be asked in SQL.
+
+import { traceIdOf } from '../envelope/envelope.ts'
+import { TOPICS, type EventLog, type LoggedEvent } from '../eventlog/eventlog.ts'
+import type { Clock, Log } from '../ports/ports.ts'
+import { checkpointOf, projectEvents, saveCheckpoint, type EventRow, type Store } from '../store/store.ts'
+import type { IndexerMetrics } from './metrics.ts'
+import { pause, pauseMs, Stopped } from './waiting.ts'
+
+export const PROJECTOR = 'projector'
+
+/** Events of one transaction. */
+const BATCH_MAX = 500
+
+export interface ProjectorOptions {
+  log: EventLog
+  store: Store
+  clock: Clock
+  logger: Log
+  metrics: IndexerMetrics
+  signal: AbortSignal
+}
+
+/** Projects until the signal aborts. */
+export async function projectLog(options: ProjectorOptions): Promise<void> {
+  const { clock, logger, signal } = options
+  for (let tries = 1; !signal.aborted; tries++) {
+    try {
+      await projectOnce(options)
+    } catch (error) {
+      if (signal.aborted || error instanceof Stopped) return
+      logger.warn({ err: error }, 'events cannot be projected; trying again')
+      await pause(clock, pauseMs(tries, PROJECTOR), signal).catch((stopped: unknown) => {
+        if (!signal.aborted) throw stopped
+      })
+    }
+  }
+}
+
+async function projectOnce(options: ProjectorOptions): Promise<void> {
+  const { log, store, clock, metrics, signal } = options
+  const startAt = (topic: string, partition: number) => checkpointOf(store, PROJECTOR, topic, partition)
+  const want = { group: PROJECTOR, topics: TOPICS, startAt, batchMax: BATCH_MAX, signal }
+  for await (const batch of log.consume(want)) {
+    const last = batch.at(-1)
+    if (last === undefined) continue
+    const { topic, partition, offset, appendedAt } = last
+    const now = clock.now()
+    await store.transaction(async (tx) => {
+      await projectEvents(tx, batch.map(eventRow))
+      const next = { group: PROJECTOR, topic, partition, offset: offset + 1 }
+      await saveCheckpoint(tx, { ...next, eventTime: appendedAt, updatedAt: now })
+    })
+    metrics.events.inc({ group: PROJECTOR, topic, result: 'ok' }, batch.length)
+    metrics.lastEvent.set({ group: PROJECTOR, topic }, appendedAt / 1000)
+    metrics.checkpoint.set({ group: PROJECTOR }, now / 1000)
+  }
+}
+
+function eventRow({ topic, partition, offset, event }: LoggedEvent): EventRow {
+  const { id, type, subject, tenant, source, time, traceparent, replay } = event
+  const data = event.data as Record<string, unknown>
+  const entryId = typeof data['entryId'] === 'string' ? data['entryId'] : null
+  const traceId = traceIdOf(traceparent)
+  const place = { topic, partition, offset }
+  return {
+    ...place,
+    id,
+    type,
+    subject,
+    tenant,
+    entryId,
+    time: Date.parse(time),
+    traceId,
+    source,
+    replayId: replay?.id ?? null,
+    data,
+  }
+}
