@@ -1,4 +1,4 @@
-// A front door on a free port, with a real directory snapshot.
+// A front door on a free port, with a real spool and a real directory snapshot.
 
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -7,16 +7,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { Registry } from '@prometheus-io/client'
 import { openDirectory, writeSnapshot } from '../../directory/snapshot.ts'
 import type { Directory, DirectoryRow } from '../../directory/directory.ts'
-import type { Envelope } from '../../envelope/envelope.ts'
 import type { Clock, Ids } from '../../ports/ports.ts'
-import { StandInSpool } from './spool.ts'
+import { openDiskSpool, type Kept } from './disk.ts'
 import { smtpServer, type Limits, type SmtpDoor, type Spool } from '../smtp.ts'
-
-export interface Kept {
-  id: string
-  envelope: Envelope
-  bytes: Buffer
-}
 
 export interface BedOptions {
   limits?: Partial<Limits>
@@ -75,13 +68,13 @@ export async function openBed(options: BedOptions = {}): Promise<Bed> {
   const note = (fields: Record<string, unknown>, msg: string) => void log.push({ ...fields, msg })
   const lines = { debug: note, info: note, warn: note, error: note }
   const directory = await openTestDirectory(join(dir, 'directory.db'), lines)
-  const spool = new StandInSpool(options.capacityBytes ?? 1_000_000_000)
+  const disk = await openDiskSpool(options.capacityBytes ?? 10_000_000_000, clock)
   const registry = new Registry()
   const door = smtpServer({
     hostname: 'mx.example',
     limits: { ...LIMITS, ...options.limits },
     directory: options.directory?.(directory) ?? directory,
-    spool: options.spool?.(spool) ?? spool,
+    spool: options.spool?.(disk.writer) ?? disk.writer,
     clock,
     ids: countedIds(),
     log: lines,
@@ -89,6 +82,7 @@ export async function openBed(options: BedOptions = {}): Promise<Bed> {
   })
   const close = async () => {
     await door.close(1000)
+    await disk.close()
     directory.close()
     rmSync(dir, { recursive: true })
   }
@@ -96,7 +90,15 @@ export async function openBed(options: BedOptions = {}): Promise<Bed> {
     await close()
     throw error
   })
-  return { door, port, registry, log, kept: async () => spool.kept, reservedBytes: () => spool.reservedBytes, close }
+  return {
+    door,
+    port,
+    registry,
+    log,
+    kept: () => disk.kept(),
+    reservedBytes: () => disk.writer.stats().reservedBytes,
+    close,
+  }
 }
 
 async function openTestDirectory(path: string, log: Parameters<typeof openDirectory>[0]['log']) {

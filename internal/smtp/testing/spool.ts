@@ -3,7 +3,7 @@
 import { createHash } from 'node:crypto'
 import type { Envelope } from '../../envelope/envelope.ts'
 import type { Draft, Reservation, Spool } from '../body.ts'
-import type { Kept } from './bed.ts'
+import type { Kept } from './disk.ts'
 
 const full = () => Object.assign(new Error('no space'), { fault: 'full' })
 
