@@ -7,10 +7,7 @@ import { join } from 'node:path'
 import { buffer } from 'node:stream/consumers'
 import type { Envelope } from '../../envelope/envelope.ts'
 import type { Clock } from '../../ports/ports.ts'
-import type { SpoolEntry, SpoolWriter } from '../../../spool/contract.ts'
-import { nodeFs } from '../../../spool/fs.ts'
-import { openReader } from '../../../spool/reader.ts'
-import { openWriter } from '../../../spool/writer.ts'
+import { nodeFs, openReader, openWriter, type SpoolEntry, type SpoolWriter } from '../../../spool/spool.ts'
 
 export interface Kept {
   id: string
