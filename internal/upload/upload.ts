@@ -12,6 +12,7 @@ import { BlobError, type BlobStore, type Upload, type Verified } from '../blob/b
 import { traceIdOf } from '../envelope/envelope.ts'
 import { makeEvent, type EventLog, type MailEvent } from '../eventlog/eventlog.ts'
 import type { Clock, Log } from '../ports/ports.ts'
+import { SpoolError } from '../../spool/spool.ts'
 import { Stopped, target, type Target } from './backoff.ts'
 import { inHand, metrics, type EntriesNow, type InHand, type TargetName } from './metrics.ts'
 import { parcelsOf, type Parcel } from './parcel.ts'
@@ -267,8 +268,7 @@ async function checkSource(entry: Entry): Promise<void> {
 }
 
 /** The spool says that what it read does not match its checksum. */
-const isDamage = (error: unknown): boolean =>
-  error instanceof Error && error.name === 'SpoolError' && 'fault' in error && error.fault === 'damaged'
+const isDamage = (error: unknown): boolean => error instanceof SpoolError && error.fault === 'damaged'
 
 function unlessStopped({ stop }: Run): void {
   if (stop.signal.aborted) throw new Stopped()

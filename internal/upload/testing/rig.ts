@@ -1,5 +1,6 @@
 // A spool, an object store and an event log on disk, and a way to fail or die at any call between them.
 
+import { randomBytes } from 'node:crypto'
 import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -97,7 +98,7 @@ export async function makeRig(): Promise<Rig> {
   const events = sqliteEventLog({ file: join(dir, 'events.db'), clock, log })
   /** Entries that no life has let go of. */
   const open = new Set<string>()
-  const spool = { fs: nodeFs, dir: join(dir, 'spool'), clock }
+  const spool = { fs: nodeFs(), dir: join(dir, 'spool'), clock, random: (count: number) => randomBytes(count) }
 
   return {
     dir,
