@@ -1,7 +1,6 @@
 // Reading `mail.ingest.v1`: many messages at a time, each to its end, with one checkpoint that never passes one that is not done.
 
 import { rm } from 'node:fs/promises'
-import { join } from 'node:path'
 import type { EventLog, LoggedEvent } from '../eventlog/eventlog.ts'
 import type { Clock, Log } from '../ports/ports.ts'
 import {
@@ -52,13 +51,13 @@ export interface ConsumerOptions {
 /** Consumes until the signal aborts, then waits for what is under way to let go. */
 export async function consumeReceived(options: ConsumerOptions): Promise<void> {
   const consumer = new Consumer(options)
-  await rm(join(options.examine.workDir), { recursive: true, force: true })
+  await rm(options.examine.workDir, { recursive: true, force: true })
   try {
-    for (let tries = 1; !options.signal.aborted; tries++) {
+    while (!options.signal.aborted) {
       await consumer.read().catch(async (error: unknown) => {
         if (options.signal.aborted) return
         options.logger.warn({ err: error }, 'the event log cannot be read; trying again')
-        await pause(options.clock, pauseMs(tries, options.group), options.signal)
+        await pause(options.clock, pauseMs(++consumer.failures, options.group), options.signal)
       })
     }
   } catch (error) {
@@ -69,6 +68,8 @@ export async function consumeReceived(options: ConsumerOptions): Promise<void> {
 }
 
 class Consumer {
+  /** Readings in a row that failed before their first batch. */
+  failures = 0
   readonly #options: ConsumerOptions
   readonly #windows = new Map<number, { window: Window; saved: number; eventTime: number | null }>()
   readonly #slots: Slots
@@ -90,6 +91,7 @@ class Consumer {
     const startAt = (topic: string, partition: number) => this.#startAt(topic, partition)
     const want = { group, topics: [INGEST_TOPIC], startAt, batchMax: BATCH_MAX, signal }
     for await (const batch of log.consume(want)) {
+      this.failures = 0
       for (const logged of batch) await this.#begin(logged)
       await this.#saveIdle(batch)
     }

@@ -1,0 +1,82 @@
+import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { documentsOf, getMessage, listEvents, listMessages, parseQuery, searchMessages } from '../store/store.ts'
+import { Bed, mail, putMail, testParsers, type Mail } from './testing/bed.ts'
+
+const pool = testParsers()
+let bed: Bed
+beforeEach(async () => {
+  bed = await Bed.open(pool)
+})
+afterEach(() => bed.close())
+afterAll(() => pool.close())
+
+const deliver = async (...mails: Mail[]) => {
+  for (const each of mails) await putMail(bed.blobs, each)
+  await bed.log.append(mails.map((each) => each.event))
+}
+
+const PDF = `From: Ann <ann@example.org>
+To: orders@mail.localhost
+Subject: Invoice 4711
+Message-ID: <one@example.org>
+Date: Mon, 01 Jan 2024 10:00:00 +0000
+MIME-Version: 1.0
+Content-Type: multipart/mixed; boundary=b
+
+--b
+Content-Type: text/plain
+
+mark my words
+--b
+Content-Type: application/pdf
+Content-Disposition: attachment; filename="invoice.pdf"
+Content-Transfer-Encoding: base64
+
+JVBERi0xLjQK
+--b--
+`
+
+describe('one message', () => {
+  test('becomes a row, a document, an object, search text and events', async () => {
+    const sent = mail(1, PDF)
+    await deliver(sent)
+    const indexed: unknown[] = []
+    await bed.index({ onIndexed: (message) => indexed.push(message.messageId) })
+
+    const row = await getMessage(bed.store, sent.event.data.messageId)
+    expect(row).toMatchObject({
+      status: 'PARSED',
+      subject: 'Invoice 4711',
+      from: [{ name: 'Ann', address: 'ann@example.org' }],
+      headerMessageId: '<one@example.org>',
+      mailbox: 'orders@mail.localhost',
+      sha256: sent.meta.sha256,
+      attachmentCount: 1,
+      synthetic: false,
+    })
+    const [document] = await documentsOf(bed.store, [row.id])
+    expect(document).toMatchObject({ filename: 'invoice.pdf', contentType: 'application/pdf', ordinal: 0 })
+    expect(await bed.blobs.head(document?.key ?? '')).toMatchObject({ sizeBytes: 9 })
+    const { rows } = await searchMessages(bed.store, parseQuery('"mark my" filename:invoice').query, {
+      limit: 10,
+      now: 0,
+    })
+    expect(rows.map((each) => each.id)).toEqual([row.id])
+    const events = await listEvents(bed.store, { messageId: row.id }, { limit: 10 })
+    expect(events.rows.map((each) => each.type).sort()).toEqual(['indexer.indexed', 'ingest.received'])
+    expect(indexed).toEqual([row.id])
+  })
+})
+
+test('seen again without a replay, nothing changes; with one, the rows come out the same', async () => {
+  const sent = mail(1, PDF)
+  await deliver(sent)
+  await bed.index()
+  const before = await bed.contents()
+  await bed.log.append([sent.event, { ...sent.event, replay: { id: 'r1' } }, { ...sent.event, replay: { id: 'r1' } }])
+  await bed.index()
+  expect(await bed.contents()).toEqual(before)
+  const told = await listEvents(bed.store, { types: ['indexer.indexed'] }, { limit: 10 })
+  expect(new Set(told.rows.map((each) => each.id)).size).toBe(1)
+  expect((await listMessages(bed.store, {}, { limit: 10 })).rows).toHaveLength(1)
+})
