@@ -7,7 +7,7 @@ import { CliError, run, type Context, type Engines } from '../internal/cli/cli.t
 import { loadConfig, type Config } from '../internal/config/config.ts'
 import { systemClock } from '../internal/daemon/clock.ts'
 import { systemIds } from '../internal/daemon/ids.ts'
-import { nodeFs } from '../spool/fs.ts'
+import { nodeFs } from '../spool/spool.ts'
 
 const VERSION = '0.1.0'
 const INTERRUPTED = 130
@@ -57,9 +57,11 @@ function enginesOf(config: () => Config): Engines {
       return { fs: nodeFs(), dir: config().spoolDir }
     },
     async close() {
-      for (const engine of opened.values()) {
-        const ready = await engine.catch(() => undefined) // why it could not be opened was said where it was asked for
-        if (ready !== undefined && 'close' in ready) await (ready as { close(): Promise<void> }).close()
+      // Why one could not be opened was said where it was asked for.
+      for (const result of await Promise.allSettled(opened.values())) {
+        if (result.status === 'fulfilled' && 'close' in result.value) {
+          await (result.value as { close(): Promise<void> }).close()
+        }
       }
     },
   }

@@ -34,9 +34,7 @@ const INODES_WARN = 100_000
 const CLOCK_EARLIEST = '2026-01-01T00:00:00.000Z'
 
 export async function doctor(call: Call): Promise<Exit | void> {
-  const findings: Finding[] = []
-  const before = [nodeCheck, settingsCheck]
-  for (const check of before) findings.push(...[await check(call.context)].flat())
+  const findings: Finding[] = [nodeCheck(), ...settingsCheck(call.context)]
   const settingsFine = findings.every(({ level }) => level !== 'fail')
   for (const check of settingsFine ? AFTER_SETTINGS : []) findings.push(...[await guarded(check, call.context)].flat())
   const paints = { ok: 'green', warn: 'yellow', fail: 'red' } as const

@@ -85,9 +85,15 @@ export function zip(members: readonly (readonly [name: string, content: Buffer])
 /** What both headers of a member say: flags (UTF-8 names), stored, time, date, CRC, sizes, length of name and extra. */
 const memberFacts = (name: string, content: Buffer): Buffer =>
   Buffer.concat([
-    ...[half(0x0800), half(0), half(0), half(DOS_DATE)],
-    ...[word(crc32(content)), word(content.length), word(content.length)],
-    ...[half(Buffer.byteLength(name)), half(0)],
+    half(0x0800),
+    half(0),
+    half(0),
+    half(DOS_DATE),
+    word(crc32(content)),
+    word(content.length),
+    word(content.length),
+    half(Buffer.byteLength(name)),
+    half(0),
   ])
 
 function half(value: number): Buffer {

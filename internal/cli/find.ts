@@ -1,4 +1,5 @@
-// Finding messages by whatever id somebody has at hand: in the store, and while they are on their way in the spool.
+// Finding messages by whatever id somebody has at hand: in the store, and while they are on their way: in the spool,
+// or handed on and not indexed yet.
 
 import type { Store } from '../store/store.ts'
 import { documentsOf, messagesByAnyId, type Document, type Message } from '../store/store.ts'
@@ -6,6 +7,7 @@ import type { Context } from './context.ts'
 import { CliError, exitFor } from './exit.ts'
 import { messageJson, type MessageJson } from './message-row.ts'
 import { waitingMessages } from './waiting.ts'
+import { published } from './published.ts'
 
 /** What was found; `store` is undefined where nothing was ever started. */
 export interface Found {
@@ -13,14 +15,20 @@ export interface Found {
   messages: MessageJson[]
 }
 
-/** Every message that has `id` as message, entry, trace or header id. Those in the store first hide their copies in the spool. */
+/** Every message that has `id` as message, entry, trace or header id. A row of the store hides what says less of the same message. */
 export async function findMessages(context: Context, id: string): Promise<Found> {
   const { store, absent } = await storeIfAny(context)
   const rows = store === undefined ? [] : await messagesByAnyId(store, id)
   const stored = store === undefined ? [] : await withDocuments(store, rows)
   const known = new Set(stored.map((row) => row.id))
-  const waiting = (await waitingMessages(context, id)).filter((row) => !known.has(row.id))
-  const messages = [...stored, ...waiting]
+  const messages = [...stored]
+  for (const look of [waitingMessages, published]) {
+    for (const row of await look(context, id)) {
+      if (known.has(row.id)) continue
+      known.add(row.id)
+      messages.push(row)
+    }
+  }
   if (messages.length === 0 && absent !== undefined) throw absent
   return { store, messages }
 }
@@ -49,11 +57,11 @@ export async function withDocuments(store: Store, rows: readonly Message[]): Pro
 }
 
 /** The store, or why there is none: what waits in the spool can be shown without it. */
-async function storeIfAny(context: Context): Promise<{ store: Store | undefined; absent?: unknown }> {
+async function storeIfAny(context: Context): Promise<{ store: Store | undefined; absent?: Error }> {
   try {
     return { store: await context.engines.store('read') }
   } catch (error) {
-    if (exitFor(error) !== 'unavailable') throw error
+    if (!(error instanceof Error) || exitFor(error) !== 'unavailable') throw error
     return { store: undefined, absent: error }
   }
 }

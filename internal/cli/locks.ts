@@ -14,7 +14,7 @@ export interface LockFinding {
 const LOCKS = { 'spool writer lock': 'writer.lock', 'spool reader lock': 'reader.lock' } as const
 
 export async function lockFindings({ engines }: Context): Promise<LockFinding[]> {
-  const table = await readFile('/proc/locks', 'utf8').catch(() => undefined)
+  const table = await readFile('/proc/locks', 'utf8').catch(() => '')
   const found: LockFinding[] = []
   for (const [name, file] of Object.entries(LOCKS)) {
     const inode = await stat(`${engines.spool.dir}/${file}`).then(
@@ -22,7 +22,7 @@ export async function lockFindings({ engines }: Context): Promise<LockFinding[]>
       () => undefined,
     )
     if (inode === undefined) found.push({ name, text: 'never taken', holders: [] })
-    else if (table === undefined) found.push({ name, text: 'this system does not tell who holds it', holders: [] })
+    else if (table === '') found.push({ name, text: 'this system does not tell who holds it', holders: [] })
     else found.push(await described(name, holdersIn(table, inode)))
   }
   return found

@@ -106,6 +106,38 @@ export function messageJson(row: Message, documents: readonly Document[]): Messa
   }
 }
 
+type Known = Pick<MessageJson, 'id' | 'entryId' | 'tenant' | 'receivedAt' | 'sizeBytes' | 'sha256' | 'traceId'>
+
+/** A message that has no row yet: what its envelope or its event says, and nothing of what only parsing tells. */
+export const onItsWay = (known: Known & Partial<MessageJson>): MessageJson => ({
+  mailbox: '',
+  status: 'RECEIVED',
+  messageId: null,
+  subject: null,
+  from: null,
+  to: [],
+  cc: [],
+  date: null,
+  indexedAt: null,
+  documents: [],
+  reason: null,
+  detail: null,
+  synthetic: false,
+  duplicateOf: null,
+  forced: false,
+  threadId: null,
+  mailFrom: '',
+  recipients: [],
+  clientAddress: '',
+  snippet: '',
+  flags: [],
+  parser: null,
+  contentHash: null,
+  rawKey: '',
+  metaKey: '',
+  ...known,
+})
+
 const PAINT_OF = {
   PARSED: 'green',
   QUARANTINED: 'red',

@@ -118,7 +118,7 @@ export async function raw(call: Call<{ withTrace?: boolean }>): Promise<void> {
   if (output.forScripts)
     throw new CliError('usage', 'raw writes bytes, not rows; leave out --json, --ndjson and --plain')
   const row = await findOne(context, call.args[0] ?? '')
-  const source = row.status === 'RECEIVED' ? await openWaiting(context, row.entryId) : await openStored(call, row)
+  const source = row.rawKey === '' ? await openWaiting(context, row.entryId) : await openStored(call, row)
   if (options.withTrace === true) {
     const { returnPath, received } = source.traceHeaders
     await output.data(Buffer.from(returnPath + received))

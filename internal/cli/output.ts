@@ -107,7 +107,7 @@ export class Output {
     const shown = facts.filter((fact): fact is [string, string] => fact[1] !== undefined)
     const width = Math.max(0, ...shown.map(([name]) => name.length))
     for (const [name, value] of shown) {
-      const tab = this.format === 'plain' ? `${name}\t` : `${this.paint('grey', `${name}:`.padEnd(width + 2))}`
+      const tab = this.format === 'plain' ? `${name}\t` : this.paint('grey', `${name}:`.padEnd(width + 2))
       await this.line(tab + printable(value))
     }
   }
@@ -129,7 +129,7 @@ export class Output {
       if (columns[at]?.right === true) return space + fitted
       return at === last ? fitted : fitted + space
     }
-    if (rows.length > 0) await this.line(this.paint('bold', columns.map((each, at) => align(each.head, at)).join('  ')))
+    if (headed && rows.length > 0) await this.line(this.paint('bold', columns.map((each, at) => align(each.head, at)).join('  ')))
     for (const [index, row] of rows.entries()) {
       const painted = columns.map((column, at) => this.paint(column.paint?.(row), align(cells[index]?.[at] ?? '', at)))
       await this.line(painted.join('  ').trimEnd())

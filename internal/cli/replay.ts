@@ -1,0 +1,194 @@
+// replay, messages retry and process, quarantine redrive: mail is told again to the indexer, from what is kept of it.
+
+import { createInterface } from 'node:readline'
+import { planReplay, replay, type ReplayParts, type ReplaySelector } from '../indexer/indexer.ts'
+import { messagesByAnyId, type Job, type Message, type Store } from '../store/store.ts'
+import { confirm } from './confirm.ts'
+import type { Context } from './context.ts'
+import { CliError, type Exit } from './exit.ts'
+import { filterOf, type Selection } from './messages.ts'
+import { progressLine } from './progress.ts'
+import { countText } from './quantity.ts'
+import type { Call } from './tree.ts'
+
+interface Running {
+  dryRun?: boolean
+  yes?: boolean
+  limit?: number
+  rate?: number
+}
+
+type ReplayOptions = Running & Selection & { offsets?: string; objects?: string; resume?: string }
+
+/** One run: which messages, and whether duplicates are processed as if they were none. */
+interface Run {
+  selector: ReplaySelector
+  force?: 'duplicate'
+  /** What they have in common, for people. */
+  what: string
+}
+
+/** Messages a second unless --rate says otherwise: the indexer's other work goes on. */
+const RATE = 200
+const INGEST_TOPIC = 'mail.ingest.v1'
+/** Ids from stdin that are held. */
+const IDS_MAX = 100_000
+
+export async function replayMessages(call: Call<ReplayOptions>): Promise<Exit | void> {
+  if (call.options.resume !== undefined) return await resumed(call, call.options.resume)
+  return await started(call, await runOf(call))
+}
+
+export async function redrive(call: Call<Running & Selection>): Promise<Exit | void> {
+  if (call.args.length > 0) {
+    const rows = await rowsOf(call)
+    mustBe(rows, 'QUARANTINED')
+    return await started(call, byIds(rows))
+  }
+  const filter = { ...filterOf(call), status: 'QUARANTINED' as const }
+  await started(call, { selector: { by: 'filter', filter }, what: `in quarantine${filterText(call.options)}` })
+}
+
+export async function retry(call: Call<Running>): Promise<Exit | void> {
+  return await started(call, byIds(await rowsOf(call)))
+}
+
+export async function processDuplicate(call: Call<Running>): Promise<Exit | void> {
+  const rows = await rowsOf(call)
+  mustBe(rows, 'DUPLICATE')
+  return await started(call, { ...byIds(rows), force: 'duplicate' })
+}
+
+function mustBe(rows: readonly Message[], status: Message['status']): void {
+  const others = rows.filter((row) => row.status !== status)
+  if (others.length === 0) return
+  const list = others.map((row) => `  ${row.id}  ${row.status}`).join('\n')
+  throw new CliError('conflict', `only ${status} messages can be chosen; nothing was done:\n${list}`)
+}
+
+const byIds = (rows: readonly Message[]): Run => ({
+  selector: { by: 'messages', ids: rows.map((row) => row.id) },
+  what: 'given by id',
+})
+
+async function runOf(call: Call<ReplayOptions>): Promise<Run> {
+  const { offsets, objects } = call.options
+  const filter = filterOf(call)
+  const ways = [call.args.length > 0, Object.keys(filter).length > 0, offsets !== undefined, objects !== undefined]
+  const count = ways.filter(Boolean).length
+  if (count === 0)
+    throw new CliError('usage', 'say which messages: ids, --tenant, --from, --status, --offsets or --objects')
+  if (count > 1) throw new CliError('usage', 'ids, filters, --offsets and --objects exclude each other')
+  if (offsets !== undefined) return { selector: offsetsOf(offsets), what: `told at ${offsets}` }
+  if (objects !== undefined)
+    return { selector: { by: 'objects', prefix: objects }, what: `with objects under ${objects}` }
+  if (call.args.length > 0) return byIds(await rowsOf(call))
+  return { selector: { by: 'filter', filter }, what: filterText(call.options).trim() }
+}
+
+/** `mail.ingest.v1:0:100-200`, both ends included; without an end, up to the present end. */
+function offsetsOf(text: string): ReplaySelector {
+  const match = /^([\w.-]+):(\d{1,9}):(\d{1,15})-(\d{1,15})?$/.exec(text)
+  const [, topic, partition, from, to] = match ?? []
+  if (topic !== INGEST_TOPIC || (to !== undefined && Number(to) < Number(from))) {
+    throw new CliError('usage', `--offsets must be like ${INGEST_TOPIC}:0:100-200, not ${JSON.stringify(text)}`)
+  }
+  const until = to === undefined ? {} : { until: Number(to) + 1 }
+  return { by: 'offsets', partition: Number(partition), from: Number(from), ...until }
+}
+
+function filterText(options: Selection): string {
+  const names = ['tenant', 'mailbox', 'status', 'reason', 'thread', 'from', 'to'] as const
+  return names.flatMap((name) => (options[name] === undefined ? [] : [` ${name}=${options[name]}`])).join('')
+}
+
+/** The messages that the arguments mean; each may be a message, entry, trace or header id, `-` reads ids from stdin. */
+async function rowsOf(call: Call): Promise<Message[]> {
+  const ids = call.args.includes('-')
+    ? [...call.args.filter((id) => id !== '-'), ...(await idsFromInput(call.context))]
+    : call.args
+  const store = await call.context.engines.store('read')
+  const rows = new Map<string, Message>()
+  const unknown: string[] = []
+  for (const id of ids) {
+    const found = await messagesByAnyId(store, id)
+    const exact = found.find((row) => row.id === id)
+    if (found.length === 0) unknown.push(id)
+    for (const row of exact === undefined ? found : [exact]) rows.set(row.id, row)
+  }
+  if (unknown.length > 0)
+    throw new CliError('missing', `not in the store, nothing was done: ${unknown.slice(0, 20).join(', ')}`)
+  if (rows.size === 0) throw new CliError('usage', 'no ids were given')
+  return [...rows.values()]
+}
+
+async function idsFromInput({ streams }: Context): Promise<string[]> {
+  const ids: string[] = []
+  for await (const line of createInterface({ input: streams.input })) {
+    const id = line.trim().split(/\s+/)[0] ?? ''
+    if (id !== '') ids.push(id)
+    if (ids.length > IDS_MAX) throw new CliError('usage', `more than ${IDS_MAX} ids on stdin`)
+  }
+  return ids
+}
+
+/** States the count first; asks where a filter chose; then tells them. */
+async function started(call: Call<Running>, run: Run): Promise<Exit | void> {
+  const { context, output, options } = call
+  const reading = await partsOf(context, 'read')
+  const plan = await planReplay(reading, run.selector)
+  const limit = options.limit ?? plan.count
+  const count = Math.min(plan.count, limit)
+  const cut = plan.count > limit ? `; --limit ends after ${limit.toLocaleString('en-US')} of them` : ''
+  const sentence = `${countText(plan.count, 'message')} ${run.what}${cut}`
+  if (options.dryRun === true || count === 0) {
+    if (output.forScripts)
+      return await output.facts({ dryRun: true, count, matching: plan.count, sample: plan.sample }, [])
+    await output.line(`${sentence} would be indexed again`)
+    for (const id of plan.sample.slice(0, count)) await output.line(`  ${id}`)
+    if (count > plan.sample.length) await output.line(`  and ${countText(count - plan.sample.length, 'more', 'more')}`)
+    return
+  }
+  output.note(sentence)
+  if (run.selector.by !== 'messages') await confirm(call, `Index ${countText(count, 'message')} again?`)
+  const { selector, force } = run
+  const jobId = context.ids.entryId()
+  return await finished(call, jobId, { selector, limit, ...(force === undefined ? {} : { force }) })
+}
+
+const resumed = (call: Call<Running>, jobId: string): Promise<Exit | void> => finished(call, jobId, { resume: true })
+
+type Wanted = { resume: true } | { selector: ReplaySelector; limit: number; force?: 'duplicate' }
+
+async function finished(call: Call<Running>, jobId: string, wanted: Wanted): Promise<Exit | void> {
+  const { context, output, options } = call
+  const { signal } = context
+  const line = progressLine(context)
+  const perSecond = options.rate ?? RATE
+  const parts = await partsOf(context, 'write')
+  const job = await replay(parts, { ...wanted, jobId, perSecond, signal, onProgress: line.show }).finally(() =>
+    line.end(),
+  )
+  await told(call, job)
+  if (job.state === 'interrupted') {
+    throw new CliError('interrupted', `interrupted; go on with: ingestctl replay --resume ${jobId}`)
+  }
+  if (job.failed > 0) output.note(`${countText(job.failed, 'message')} could not be found any more`)
+  return job.failed > 0 ? 'conflict' : undefined
+}
+
+async function told({ output }: Call, { id, state, total, done, failed }: Job): Promise<void> {
+  await output.facts({ job: id, state, total, done, failed }, [
+    ['job', id],
+    ['state', state],
+    ['told again', `${countText(done, 'message')}${total === null ? '' : ` of ${total.toLocaleString('en-US')}`}`],
+    ['failed', failed === 0 ? undefined : String(failed)],
+  ])
+}
+
+async function partsOf(context: Context, access: 'read' | 'write'): Promise<ReplayParts> {
+  const { engines, clock } = context
+  const source = `/ingest/${context.config().deployment}/ingestctl`
+  const store: Store = await engines.store(access)
+  return { store, blobs: await engines.blobs(), log: await engines.log(access), clock, source }
+}

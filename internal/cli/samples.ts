@@ -56,7 +56,7 @@ export const KINDS = {
   json: attachmentKind('json'),
   attachments: { about: 'one file of each kind in one mail', make: (facts) => composed(facts, 'One file of each kind', { text: TEXT, attachments: Object.values(FILES).map((make) => make()) }) },
   many: { about: `${MANY} attachments, two with the same content`, make: (facts) => composed(facts, 'Many files', { text: TEXT, attachments: manyFiles() }) },
-  names: { about: 'non-ASCII subject, sender and file names (RFC 2047, RFC 2231)', make: nonAscii },
+  names: { about: 'non-ASCII subject, sender and file names (RFC 2047 5, RFC 2231 4)', make: nonAscii },
   inline: { about: 'an image inside the HTML, which is no document', make: inlineImage },
   large: { about: 'an attachment of --size bytes, streamed', make: large },
   broken: { about: 'MIME that breaks its own rules: no closing boundary, bad base64, bad charset', make: (facts) => byHand(facts, 'Broken MIME', brokenMime()) },

@@ -155,12 +155,14 @@ export async function answerOf(
     request.on('error', reject)
     stop.signal.addEventListener('abort', () => request.destroy())
   })
-  const late = clock.sleep(PROBE_TIMEOUT_MS, stop.signal).then(() => {
-    throw new Error('no answer in 5 s')
-  })
-  late.catch(() => undefined) // aborted once the answer is there
+  const late = clock.sleep(PROBE_TIMEOUT_MS, stop.signal).then(
+    () => 'late' as const,
+    () => 'late' as const, // aborted once the answer is there
+  )
   try {
-    return await Promise.race([asked, late])
+    const answer = await Promise.race([asked, late])
+    if (answer === 'late') throw new Error('no answer in 5 s')
+    return answer
   } finally {
     stop.abort()
   }

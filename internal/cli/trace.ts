@@ -76,6 +76,12 @@ export async function trace(call: Call): Promise<void> {
   else await told(call, life)
 }
 
+const SPOOL_STATES: Record<WaitingJson['state'], string> = {
+  pending: 'RECEIVED, waits for the uploader',
+  done: 'handed on',
+  aside: 'set aside',
+}
+
 const unique = (texts: readonly string[]): string[] => [...new Set(texts)]
 
 async function messagesOf(context: Context, entryIds: readonly string[]): Promise<MessageJson[]> {
@@ -103,9 +109,7 @@ async function told({ output }: Call, life: Life): Promise<void> {
   await line(`trace    ${life.traceIds.join(', ')}`)
   for (const each of life.spool) {
     const from = `from <${each.mailFrom}> at ${each.client}, ${sizeText(each.sizeBytes)}`
-    await line(
-      `spool    ${each.state === 'aside' ? `set aside (${each.reason ?? ''})` : 'RECEIVED, waits for the uploader'} ${from}`,
-    )
+    await line(`spool    ${SPOOL_STATES[each.state]}${each.reason === null ? '' : ` (${each.reason})`} ${from}`)
   }
   for (const row of life.messages) {
     const reason = row.reason === null ? '' : ` (${row.reason})`

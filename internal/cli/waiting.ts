@@ -1,17 +1,17 @@
 // Mail that is accepted and still in the spool: read without a lock, beside whatever runs. Its status is RECEIVED.
 
 import type { Readable } from 'node:stream'
+import { inspect, type InspectedEntry } from '../../spool/spool.ts'
 import { messageId, traceIdOf, type Envelope } from '../envelope/envelope.ts'
 import type { Context } from './context.ts'
 import { CliError } from './exit.ts'
-import { spoolView, type SpoolItem } from './spool-view.ts'
-import type { MessageJson } from './message-row.ts'
+import { onItsWay, type MessageJson } from './message-row.ts'
 
 /** An entry as scripts see it. */
 export interface WaitingJson {
   id: string
   traceId: string
-  state: SpoolItem['state']
+  state: InspectedEntry['state']
   /** Why it was set aside. */
   reason: string | null
   receivedAt: string
@@ -23,9 +23,9 @@ export interface WaitingJson {
   client: string
 }
 
-export const envelopeOf = (item: SpoolItem): Envelope => item.envelope as Envelope
+export const envelopeOf = (item: InspectedEntry): Envelope => item.envelope as Envelope
 
-export function waitingJson(item: SpoolItem): WaitingJson {
+export function waitingJson(item: InspectedEntry): WaitingJson {
   const envelope = envelopeOf(item)
   return {
     id: item.id,
@@ -42,14 +42,21 @@ export function waitingJson(item: SpoolItem): WaitingJson {
   }
 }
 
+/** What waits, the oldest first, then what was set aside; with `done` also what was handed on and is still on the disk. */
+export async function* spoolItems({ engines }: Context, want: { done?: boolean } = {}): AsyncGenerator<InspectedEntry> {
+  const spool = inspect(engines.spool)
+  yield* spool.entries(want)
+  yield* spool.aside()
+}
+
 /** Entries that `id` means: as entry, as trace, or as one of the messages that they become. */
-async function itemsFor(context: Context, id: string): Promise<SpoolItem[]> {
-  const found: SpoolItem[] = []
-  for await (const item of spoolView(context).entries()) if (means(item, id)) found.push(item)
+async function itemsFor(context: Context, id: string): Promise<InspectedEntry[]> {
+  const found: InspectedEntry[] = []
+  for await (const item of spoolItems(context, { done: true })) if (means(item, id)) found.push(item)
   return found
 }
 
-function means(item: SpoolItem, id: string): boolean {
+function means(item: InspectedEntry, id: string): boolean {
   const { id: entryId, traceId, tenants } = waitingJson(item)
   return entryId === id || traceId === id || tenants.some((tenant) => messageId(entryId, tenant) === id)
 }
@@ -66,43 +73,23 @@ export async function waitingMessages(context: Context, id: string): Promise<Mes
   return messages.some((row) => row.id === id) ? messages.filter((row) => row.id === id) : messages
 }
 
-function receivedMessage(item: SpoolItem, tenant: string): MessageJson {
+function receivedMessage(item: InspectedEntry, tenant: string): MessageJson {
   const { id: entryId, traceId, receivedAt, sizeBytes, sha256, mailFrom, client } = waitingJson(item)
   const recipients = envelopeOf(item).recipients.filter((each) => each.tenant === tenant)
-  return {
+  return onItsWay({
     id: messageId(entryId, tenant),
     entryId,
     tenant,
     mailbox: recipients[0]?.mailbox ?? '',
-    status: 'RECEIVED',
-    messageId: null,
-    subject: null,
-    from: null,
-    to: [],
-    cc: [],
-    date: null,
     receivedAt,
-    indexedAt: null,
     sizeBytes,
     sha256,
     traceId,
-    documents: [],
     reason: item.reason ?? null,
-    detail: null,
-    synthetic: false,
-    duplicateOf: null,
-    forced: false,
-    threadId: null,
     mailFrom,
     recipients: recipients.map(({ address }) => address),
     clientAddress: client,
-    snippet: '',
-    flags: [],
-    parser: null,
-    contentHash: null,
-    rawKey: '',
-    metaKey: '',
-  }
+  })
 }
 
 export interface WaitingSummary {
@@ -115,7 +102,7 @@ export interface WaitingSummary {
 
 export async function waitingSummary(context: Context): Promise<WaitingSummary> {
   const summary: WaitingSummary = { pending: 0, pendingBytes: 0, aside: 0 }
-  for await (const item of spoolView(context).entries()) {
+  for await (const item of spoolItems(context)) {
     if (item.state === 'aside') summary.aside += 1
     else {
       summary.pending += 1
