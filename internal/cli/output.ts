@@ -13,6 +13,8 @@ export type Sink = Writable & { isTTY?: boolean; columns?: number }
 export interface Column<T> {
   head: string
   of(row: T): string
+  /** Columns it takes in a stream, which cannot know the widest value. */
+  width?: number
   /** Numbers align right. */
   right?: boolean
   paint?(row: T): Paint | undefined
@@ -98,7 +100,11 @@ export class Output {
   async streamed<T>(row: T, columns: readonly Column<T>[], jsonOf: (row: T) => unknown = (row) => row) {
     if (this.format === 'json' || this.format === 'ndjson') return await this.line(printableJson(jsonOf(row)))
     if (this.format === 'plain') return await this.line(columns.map((each) => printable(each.of(row))).join('\t'))
-    await this.line(columns.map((each) => this.paint(each.paint?.(row), printable(each.of(row)))).join('  '))
+    const cells = columns.map((each) => {
+      const text = printable(each.of(row))
+      return this.paint(each.paint?.(row), text + ' '.repeat(Math.max(0, (each.width ?? 0) - columnsOf(text))))
+    })
+    await this.line(cells.join('  ').trimEnd())
   }
 
   /** One thing: an object for scripts, `name: value` lines for people. Values that are undefined are left out. */
@@ -129,7 +135,8 @@ export class Output {
       if (columns[at]?.right === true) return space + fitted
       return at === last ? fitted : fitted + space
     }
-    if (headed && rows.length > 0) await this.line(this.paint('bold', columns.map((each, at) => align(each.head, at)).join('  ')))
+    if (headed && rows.length > 0)
+      await this.line(this.paint('bold', columns.map((each, at) => align(each.head, at)).join('  ')))
     for (const [index, row] of rows.entries()) {
       const painted = columns.map((column, at) => this.paint(column.paint?.(row), align(cells[index]?.[at] ?? '', at)))
       await this.line(painted.join('  ').trimEnd())

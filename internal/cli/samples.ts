@@ -14,7 +14,7 @@ export interface SampleFacts {
   unique: string
   /** Header Message-ID of an earlier mail, for kinds that refer to one. */
   earlier: string
-  /** Size of the `large` kind in bytes. */
+  /** Size of the `large` mail in bytes, about. */
   sizeBytes: number
 }
 
@@ -39,7 +39,8 @@ const MANY = 40
 
 const attachmentKind = (name: keyof typeof FILES): Kind => ({
   about: `one ${name.toUpperCase()} attachment`,
-  make: (facts) => composed(facts, `A ${name} file`, { text: TEXT, attachments: [FILES[name]()] }),
+  make: (facts) =>
+    composed(facts, `With a file: ${FILES[name]().filename}`, { text: TEXT, attachments: [FILES[name]()] }),
 })
 
 // prettier-ignore
@@ -58,7 +59,7 @@ export const KINDS = {
   many: { about: `${MANY} attachments, two with the same content`, make: (facts) => composed(facts, 'Many files', { text: TEXT, attachments: manyFiles() }) },
   names: { about: 'non-ASCII subject, sender and file names (RFC 2047 5, RFC 2231 4)', make: nonAscii },
   inline: { about: 'an image inside the HTML, which is no document', make: inlineImage },
-  large: { about: 'an attachment of --size bytes, streamed', make: large },
+  large: { about: 'a mail of --size bytes with one attachment, streamed', make: large },
   broken: { about: 'MIME that breaks its own rules: no closing boundary, bad base64, bad charset', make: (facts) => byHand(facts, 'Broken MIME', brokenMime()) },
   deep: { about: `multiparts nested ${DEPTH} deep`, make: (facts) => byHand(facts, 'Nested deeply', nested(DEPTH)) },
   eicar: { about: 'the harmless test file that malware scanners recognise', make: (facts) => composed(facts, 'EICAR test file', { text: TEXT, attachments: [{ filename: 'eicar.com', contentType: 'application/octet-stream', content: Buffer.from(EICAR) }] }) },
@@ -196,12 +197,13 @@ const badSignature = (facts: SampleFacts): string =>
 
 /** Base64 lines are 76 characters (RFC 2045 6.8): 57 bytes each. */
 const LINE_BYTES = 57
+const LINE_CHARS = 78
 /** Lines of one chunk of a large body. */
 const CHUNK_LINES = 512
 
 function large(facts: SampleFacts): Sample {
   const boundary = `large-${facts.unique}`
-  const text = ['Content-Type: text/plain', '', `An attachment of ${facts.sizeBytes} bytes.`]
+  const text = ['Content-Type: text/plain', '', 'A large file is attached.']
   const part = [
     'Content-Type: application/octet-stream',
     'Content-Disposition: attachment; filename="large.bin"',
@@ -211,21 +213,22 @@ function large(facts: SampleFacts): Sample {
   const start = [...headers(facts, 'A large file', messageIdFor(facts.unique)), type, '', `--${boundary}`, ...text]
   const head = Buffer.from([...start, `--${boundary}`, ...part, '', ''].join('\r\n'))
   const tail = Buffer.from(`--${boundary}--\r\n`)
-  const bodyBytes = Math.ceil(facts.sizeBytes / 3) * 4 + Math.ceil(facts.sizeBytes / LINE_BYTES) * 2
-  return { sizeBytes: head.length + bodyBytes + tail.length, body: largeBody(head, tail, facts) }
+  const lines = Math.max(1, Math.floor((facts.sizeBytes - head.length - tail.length) / LINE_CHARS))
+  return {
+    sizeBytes: head.length + lines * LINE_CHARS + tail.length,
+    body: largeBody({ head, tail, lines, lead: facts.unique }),
+  }
 }
 
 /** Made as it is sent: a mail of gigabytes takes no memory. Its first bytes are the unique id, so that no two are equal. */
-function* largeBody(head: Buffer, tail: Buffer, facts: SampleFacts): Generator<Buffer> {
-  yield head
-  let left = facts.sizeBytes
-  let lead = Buffer.from(facts.unique)
-  while (left > 0) {
-    const content = Buffer.alloc(Math.min(left, LINE_BYTES * CHUNK_LINES), 0x2e)
+function* largeBody(large: { head: Buffer; tail: Buffer; lines: number; lead: string }): Generator<Buffer> {
+  yield large.head
+  let lead = Buffer.from(large.lead)
+  for (let left = large.lines; left > 0; left -= CHUNK_LINES) {
+    const content = Buffer.alloc(Math.min(left, CHUNK_LINES) * LINE_BYTES, 0x2e)
     lead.copy(content)
     lead = Buffer.alloc(0)
-    left -= content.length
-    yield Buffer.from(`${content.toString('base64').replace(/.{76}(?=.)/g, '$&\r\n')}\r\n`)
+    yield Buffer.from(content.toString('base64').replace(/.{76}/g, '$&\r\n'))
   }
-  yield tail
+  yield large.tail
 }

@@ -43,9 +43,9 @@ interface Sent {
 }
 
 const COLUMNS: readonly Column<Sent>[] = [
-  { head: 'KIND', of: (row) => row.kind.padEnd(13) },
+  { head: 'KIND', of: (row) => row.kind, width: 13 },
   { head: 'REPLY', of: (row) => `${row.code} ${row.reply}`, paint: (row) => (row.accepted ? 'green' : 'red') },
-  { head: 'TOOK', of: (row) => durationText(row.durationMs) },
+  { head: 'TOOK', of: (row) => durationText(row.durationMs), width: 6 },
   { head: 'BECAME', of: becameText },
 ]
 
@@ -79,6 +79,7 @@ export async function send(call: Call<SendOptions>): Promise<Exit | void> {
 
   const client = await SmtpClient.open(server, 'client.example.test', context.clock)
   let refused = 0
+  let late = 0
   let earlier = messageIdFor(context.ids.entryId())
   try {
     for (let at = 0; at < total && !context.signal.aborted; at += 1) {
@@ -89,6 +90,7 @@ export async function send(call: Call<SendOptions>): Promise<Exit | void> {
       if (piece.kind === 'text' || piece.kind === 'html') earlier = messageIdFor(unique)
       const sent = await deliver(call, client, { kind: piece.kind, sample, to })
       if (!sent.accepted) refused += 1
+      if (sent.messages !== undefined && sent.indexedMs === undefined) late += 1
       await call.output.streamed(sent, COLUMNS)
       if (pause > 0 && at + 1 < total) await context.clock.sleep(pause, context.signal)
     }
@@ -97,6 +99,7 @@ export async function send(call: Call<SendOptions>): Promise<Exit | void> {
   }
   if (context.signal.aborted) throw new CliError('interrupted', 'interrupted; what was answered 250 is accepted')
   if (refused > 0) throw new CliError('failure', `${refused} of ${total} refused by ${server.host}:${server.port}`)
+  if (late > 0) throw new CliError('failure', `${late} of ${total} not indexed in ${options.timeout} s`)
 }
 
 async function deliver(

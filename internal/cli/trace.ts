@@ -7,6 +7,7 @@ import { CliError, exitFor } from './exit.ts'
 import { EVENT_COLUMNS, eventJson, search } from './events.ts'
 import { findMessages } from './find.ts'
 import type { MessageJson } from './message-row.ts'
+import { printable } from './printable.ts'
 import { sizeText } from './quantity.ts'
 import type { Call } from './tree.ts'
 import { waitingEntries, type WaitingJson } from './waiting.ts'
@@ -51,7 +52,7 @@ export async function trace(call: Call): Promise<void> {
   const messages =
     direct.length > 0 ? direct : await reach('store', async () => await messagesOf(context, entryIds), [])
   const events = first.length > 0 || whole ? first : (await Promise.all(messages.map((row) => eventsOf(row.id)))).flat()
-  const spool = (await Promise.all(unique([id, ...entryIds]).map((each) => waitingEntries(context, each)))).flat()
+  const spool = await waitingEntries(context, unique([id, ...entryIds]))
   if (messages.length + events.length + spool.length === 0) {
     for (const each of missing) output.note(each)
     throw new CliError(missing.length > 0 ? 'unavailable' : 'missing', `nothing is known of ${JSON.stringify(id)}`)
@@ -104,7 +105,7 @@ const describe = (stored: Stored | undefined) =>
 
 /** The life as text: where it came in, what it is now, where its bytes are, what was told about it. */
 async function told({ output }: Call, life: Life): Promise<void> {
-  const line = (text: string) => output.line(text)
+  const line = (text: string) => output.line(printable(text))
   await line(`entry    ${life.entryIds.join(', ')}`)
   await line(`trace    ${life.traceIds.join(', ')}`)
   for (const each of life.spool) {
@@ -113,23 +114,14 @@ async function told({ output }: Call, life: Life): Promise<void> {
   }
   for (const row of life.messages) {
     const reason = row.reason === null ? '' : ` (${row.reason})`
-    await output.facts(undefined, [
-      ['message', `${row.id}  ${row.tenant}  ${row.status}${reason}  ${row.receivedAt}`],
-      ['  from', row.from ?? row.mailFrom],
-      ['  subject', row.subject ?? undefined],
-      ['  sha256', `${row.sha256}  ${sizeText(row.sizeBytes)}`],
-      ['  same as', row.duplicateOf ?? undefined],
-      ...row.documents.map((each): [string, string] => [
-        '  document',
-        `${each.id}  ${each.filename}  ${sizeText(each.sizeBytes)}`,
-      ]),
-      ...life.objects
-        .filter((object) => object.messageId === row.id)
-        .map(({ key, found, sizeBytes }): [string, string] => [
-          '  object',
-          `${key}  ${found ? sizeText(sizeBytes ?? 0) : 'not there'}`,
-        ]),
-    ])
+    await line(`message  ${row.id}  ${row.tenant}  ${row.status}${reason}  received ${row.receivedAt}`)
+    await line(`         from ${row.from ?? row.mailFrom}: ${row.subject ?? '(not read yet)'}`)
+    await line(`         sha256 ${row.sha256}, ${sizeText(row.sizeBytes)}`)
+    if (row.duplicateOf !== null) await line(`         duplicate of ${row.duplicateOf}`)
+    for (const each of row.documents) await line(`document ${each.id}  ${each.filename}  ${sizeText(each.sizeBytes)}`)
+    for (const { key, found, sizeBytes } of life.objects.filter((object) => object.messageId === row.id))
+      await line(`object   ${key}  ${found ? sizeText(sizeBytes ?? 0) : 'not there'}`)
   }
-  for (const each of life.events) await output.streamed(each, [{ head: '', of: () => 'event  ' }, ...EVENT_COLUMNS])
+  for (const each of life.events)
+    await output.streamed(each, [{ head: '', of: () => 'event', width: 7 }, ...EVENT_COLUMNS])
 }

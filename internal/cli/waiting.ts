@@ -49,10 +49,10 @@ export async function* spoolItems({ engines }: Context, want: { done?: boolean }
   yield* spool.aside()
 }
 
-/** Entries that `id` means: as entry, as trace, or as one of the messages that they become. */
-async function itemsFor(context: Context, id: string): Promise<InspectedEntry[]> {
+/** Entries that one of `ids` means: as entry, as trace, or as one of the messages that they become. */
+async function itemsFor(context: Context, ids: readonly string[]): Promise<InspectedEntry[]> {
   const found: InspectedEntry[] = []
-  for await (const item of spoolItems(context, { done: true })) if (means(item, id)) found.push(item)
+  for await (const item of spoolItems(context, { done: true })) if (ids.some((id) => means(item, id))) found.push(item)
   return found
 }
 
@@ -61,13 +61,13 @@ function means(item: InspectedEntry, id: string): boolean {
   return entryId === id || traceId === id || tenants.some((tenant) => messageId(entryId, tenant) === id)
 }
 
-export async function waitingEntries(context: Context, id: string): Promise<WaitingJson[]> {
-  return (await itemsFor(context, id)).map(waitingJson)
+export async function waitingEntries(context: Context, ids: readonly string[]): Promise<WaitingJson[]> {
+  return (await itemsFor(context, ids)).map(waitingJson)
 }
 
 /** The messages that the entries found by `id` will become: one for each tenant. */
 export async function waitingMessages(context: Context, id: string): Promise<MessageJson[]> {
-  const messages = (await itemsFor(context, id)).flatMap((item) =>
+  const messages = (await itemsFor(context, [id])).flatMap((item) =>
     waitingJson(item).tenants.map((tenant) => receivedMessage(item, tenant)),
   )
   return messages.some((row) => row.id === id) ? messages.filter((row) => row.id === id) : messages
@@ -121,7 +121,7 @@ export async function openWaiting(
   context: Context,
   entryId: string,
 ): Promise<{ body: Readable; traceHeaders: Envelope['traceHeaders'] }> {
-  const [item] = await itemsFor(context, entryId)
+  const [item] = await itemsFor(context, [entryId])
   if (item === undefined) throw new CliError('missing', `entry ${entryId} has just left the spool; try again`)
   return { body: item.open(), traceHeaders: envelopeOf(item).traceHeaders }
 }

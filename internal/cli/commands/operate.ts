@@ -20,7 +20,7 @@ export const SEND: Verb = {
     option('--subject <text>', 'instead of the kind’s own subject'),
     option('--count <n>', 'send each so many times', 1).argParser(whole('--count', 1, 10_000_000)),
     option('--rate <n>', 'at most so many a second').argParser(whole('--rate', 1, 100_000)),
-    option('--size <bytes>', 'size of the attachment of `large`', '20M'),
+    option('--size <bytes>', 'size of the mail `large`', '20M'),
     option('--server <host:port>', 'SMTP server (default: SMTP_HOST and SMTP_PORT)'),
     option('--crlf', 'make every line end CRLF in bytes that are given; else they are sent as they are'),
     option('--wait', 'wait until it is indexed; print what became of it, and how fast'),
