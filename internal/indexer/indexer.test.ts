@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { documentsOf, getMessage, listEvents, listMessages, parseQuery, searchMessages } from '../store/store.ts'
-import { Bed, mail, putMail, testParsers, type Mail } from './testing/bed.ts'
+import { Bed, mail, testParsers } from './testing/bed.ts'
 
 const pool = testParsers()
 let bed: Bed
@@ -9,11 +9,6 @@ beforeEach(async () => {
 })
 afterEach(() => bed.close())
 afterAll(() => pool.close())
-
-const deliver = async (...mails: Mail[]) => {
-  for (const each of mails) await putMail(bed.blobs, each)
-  await bed.log.append(mails.map((each) => each.event))
-}
 
 const PDF = `From: Ann <ann@example.org>
 To: orders@mail.localhost
@@ -39,7 +34,7 @@ JVBERi0xLjQK
 describe('one message', () => {
   test('becomes a row, a document, an object, search text and events', async () => {
     const sent = mail(1, PDF)
-    await deliver(sent)
+    await bed.deliver([sent])
     const indexed: unknown[] = []
     await bed.index({ onIndexed: (message) => indexed.push(message.messageId) })
 
@@ -70,7 +65,7 @@ describe('one message', () => {
 
 test('seen again without a replay, nothing changes; with one, the rows come out the same', async () => {
   const sent = mail(1, PDF)
-  await deliver(sent)
+  await bed.deliver([sent])
   await bed.index()
   const before = await bed.contents()
   await bed.log.append([sent.event, { ...sent.event, replay: { id: 'r1' } }, { ...sent.event, replay: { id: 'r1' } }])

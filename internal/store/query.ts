@@ -162,10 +162,10 @@ export function parseQuery(given: string): ParsedQuery {
 }
 
 function meaning(token: Token, hints: string[]): Term | undefined {
-  const { not, operator, value, prefix, raw } = token
+  const { not, operator, value, quoted, prefix, raw } = token
   const asText = (place: TextPlace, text: string): Term => ({ not, kind: 'text', place, text, prefix })
   if (operator === undefined) {
-    if (/^[A-Za-z]+:$/.test(value)) {
+    if (!quoted && /^[A-Za-z]+:$/.test(value)) {
       hints.push(`${value} needs a value right after the colon; left out`)
       return undefined
     }

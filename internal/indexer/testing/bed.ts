@@ -1,10 +1,10 @@
 // The indexer among real engines in a directory of its own: SQLite store and log, file objects. Mail is put in as the uploader does.
 
 import { createHash } from 'node:crypto'
-import { mkdirSync, mkdtempSync } from 'node:fs'
+import { mkdtempSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { performance } from 'node:perf_hooks'
 import { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -105,6 +105,13 @@ export function mail(
   return { raw, meta, event: receivedFromMeta(meta, { source: '/ingest/test/uploaderd' }) }
 }
 
+/** A mail with one attachment of its own; the word `mark` is in its text. */
+export const withCsv = (n: number, id: string): Mail =>
+  mail(
+    n,
+    `From: ann@example.org\nMessage-ID: <${id}>\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\n--b\n\nmark\n--b\nContent-Type: text/csv\nContent-Disposition: attachment; filename=a.csv\n\nrow,${n}\n--b--\n`,
+  )
+
 const put = (blobs: BlobStore, key: string, bytes: Buffer) =>
   blobs.put(key, {
     sizeBytes: bytes.length,
@@ -123,11 +130,17 @@ export class Bed {
   readonly registry = new Registry()
   readonly parsers: Pick<ParserPool, 'parse'>
   readonly workRoot: string
+  readonly storeFile: string
   store: Store
   log: EventLog
   blobs: BlobStore
 
-  private constructor(pool: { parsers: Pick<ParserPool, 'parse'>; root: string }, store: Store) {
+  private constructor(
+    pool: { parsers: Pick<ParserPool, 'parse'>; root: string },
+    store: Store,
+    files: { storeFile: string },
+  ) {
+    this.storeFile = files.storeFile
     this.parsers = pool.parsers
     this.workRoot = mkdtempSync(join(pool.root, 'bed-'))
     this.store = store
@@ -136,9 +149,14 @@ export class Bed {
   }
 
   static async open(pool: { parsers: Pick<ParserPool, 'parse'>; root: string }): Promise<Bed> {
-    const dir = mkdtempSync(join(tmpdir(), 'indexer-store-'))
-    mkdirSync(dir, { recursive: true })
-    return new Bed(pool, await openSqliteStore({ file: join(dir, 'store.db') }))
+    const storeFile = join(mkdtempSync(join(tmpdir(), 'indexer-store-')), 'store.db')
+    return new Bed(pool, await openSqliteStore({ file: storeFile }), { storeFile })
+  }
+
+  /** Puts the objects and publishes the events. */
+  async deliver(mails: readonly Mail[]): Promise<void> {
+    for (const each of mails) await putMail(this.blobs, each)
+    await this.log.append(mails.map((each) => each.event))
   }
 
   /** Starts an indexer; `stop` resolves with how it ended. */
@@ -201,9 +219,9 @@ export class Bed {
         seq: undefined,
         indexedAt: undefined,
       })),
-      keys: await read('select * from message_keys order by header_message_id'),
+      keys: await read('select * from message_keys order by tenant, header_message_id'),
       documents: await read('select * from documents order by id'),
-      threads: await read('select * from thread_ids order by header_id'),
+      threads: await read('select * from thread_ids order by tenant, header_id'),
       found: await read(
         "select m.id from messages m where m.seq in (select rowid from search_index where search_index match 'mark') order by m.id",
       ),
@@ -213,7 +231,7 @@ export class Bed {
   async close(): Promise<void> {
     await this.log.close()
     await this.store.close()
-    await rm(this.dir, { recursive: true, force: true })
+    for (const dir of [this.dir, dirname(this.storeFile)]) await rm(dir, { recursive: true, force: true })
   }
 }
 

@@ -1,0 +1,173 @@
+// Outages and poison: what is written in the end is what an undisturbed run writes (durability.md T16, T17).
+
+import { rm } from 'node:fs/promises'
+import Database from 'better-sqlite3'
+import { afterAll, afterEach, beforeEach, expect, test } from 'vitest'
+import type { BlobStore } from '../blob/blob.ts'
+import type { EventLog } from '../eventlog/eventlog.ts'
+import type { Store } from '../store/store.ts'
+import { checkpointOf, countByStatus, getMessage, listEvents, StoreError } from '../store/store.ts'
+import { Bed, eventually, mail, putMail, testParsers, withCsv, type Mail } from './testing/bed.ts'
+
+const pool = testParsers()
+let bed: Bed
+beforeEach(async () => {
+  bed = await Bed.open(pool)
+})
+afterEach(() => bed.close())
+afterAll(() => pool.close())
+
+const deliver = (mails: readonly Mail[]) => bed.deliver(mails)
+
+test('a store that another connection has locked makes the lag grow and loses nothing (T16)', async () => {
+  const other = new Database(bed.storeFile)
+  other.exec('begin immediate')
+  const running = bed.start()
+  await deliver([withCsv(1, 'a@x')])
+  await new Promise((resolve) => setTimeout(resolve, 500))
+  expect(await countByStatus(bed.store)).toMatchObject({ PARSED: 0 })
+  other.exec('rollback')
+  other.close()
+  await eventually(() => bed.settled())
+  await running.stop()
+  expect(await countByStatus(bed.store)).toMatchObject({ PARSED: 1 })
+})
+
+test('an object that is missing fails after its retries, holds up nobody, and can be tried again', async () => {
+  const [lost, fine] = [withCsv(1, 'a@x'), withCsv(2, 'b@x')]
+  await putMail(bed.blobs, lost)
+  await bed.blobs.delete(lost.meta.rawKey)
+  await bed.log.append([lost.event])
+  await deliver([fine])
+  const order: string[] = []
+  await bed.index({ concurrency: 1, onIndexed: ({ messageId }) => order.push(messageId) })
+  expect(order).toEqual([fine.meta.messageId, lost.meta.messageId])
+  expect(await getMessage(bed.store, lost.meta.messageId)).toMatchObject({
+    status: 'FAILED',
+    reason: 'object_missing',
+    detail: { attempts: 4 },
+    mailbox: 'orders@mail.localhost',
+  })
+  expect((await listEvents(bed.store, { types: ['message.failed'] }, { limit: 5 })).rows).toHaveLength(1)
+
+  await putMail(bed.blobs, lost)
+  await bed.log.append([{ ...lost.event, replay: { id: 'again' } }])
+  await bed.index()
+  expect(await getMessage(bed.store, lost.meta.messageId)).toMatchObject({ status: 'PARSED', reason: null })
+})
+
+test('a replay whose object is gone leaves the rows of the first time', async () => {
+  const sent = withCsv(1, 'a@x')
+  await deliver([sent])
+  await bed.index()
+  const before = await bed.contents()
+  await bed.blobs.delete(sent.meta.rawKey)
+  await bed.log.append([{ ...sent.event, replay: { id: 'again' } }])
+  await bed.index()
+  expect(await bed.contents()).toEqual(before)
+})
+
+test('other bytes than were received are our fault, not the message’s', async () => {
+  const sent = withCsv(1, 'a@x')
+  const event = { ...sent.event, data: { ...sent.event.data, sha256: 'f'.repeat(64) } }
+  await putMail(bed.blobs, sent)
+  await bed.log.append([event])
+  await bed.index()
+  expect(await getMessage(bed.store, sent.meta.messageId)).toMatchObject({ status: 'FAILED', reason: 'digest' })
+})
+
+test('poison is quarantined with its reason and the checkpoint moves on (T17)', async () => {
+  const poison = mail(1, `From: a@b\nMessage-ID: <p@x>\n${'X: y\n'.repeat(20_000)}\nmark\n`)
+  await deliver([poison, withCsv(2, 'b@x')])
+  await bed.index()
+  const row = await getMessage(bed.store, poison.meta.messageId)
+  expect(row).toMatchObject({ status: 'QUARANTINED', mailbox: 'orders@mail.localhost' })
+  expect(row.reason).toMatch(/^[a-z_]+$/)
+  expect((await listEvents(bed.store, { types: ['message.quarantined'] }, { limit: 5 })).rows).toHaveLength(1)
+  expect(await countByStatus(bed.store)).toMatchObject({ QUARANTINED: 1, PARSED: 1 })
+})
+
+test('a message that never ends parsing holds back the checkpoint and nobody else; it is shown as STORED', async () => {
+  const slow = withCsv(1, 'slow@x')
+  const others = Array.from({ length: 10 }, (_, n) => withCsv(n + 2, `${n}@x`))
+  await deliver([slow, ...others])
+  const parse: typeof bed.parsers.parse = async (input) =>
+    input.workDir.includes(slow.meta.messageId) ? new Promise(() => {}) : bed.parsers.parse(input)
+  const running = bed.start({ concurrency: 2, parsers: { parse } })
+  await eventually(async () => (await countByStatus(bed.store)).PARSED === 10)
+  await eventually(async () => (await countByStatus(bed.store)).STORED === 1)
+  expect(await checkpointOf(bed.store, 'indexer', 'mail.ingest.v1', 0)).toBe(0)
+  expect(await running.stop()).toBeUndefined()
+  await bed.index()
+  expect(await countByStatus(bed.store)).toMatchObject({ PARSED: 11, STORED: 0 })
+})
+
+test('while the log takes no events they wait in the outbox, in order', async () => {
+  const broken: EventLog = {
+    append: async () => {
+      throw new Error('log is down')
+    },
+    consume: (want) => bed.log.consume(want),
+    ends: (topic) => bed.log.ends(topic),
+    offsetsAt: (topic, time) => bed.log.offsetsAt(topic, time),
+    close: async () => {},
+  }
+  await deliver([withCsv(1, 'a@x'), withCsv(2, 'b@x')])
+  const running = bed.start({ log: broken })
+  await eventually(async () => (await countByStatus(bed.store)).PARSED === 2)
+  await running.stop()
+  expect((await listEvents(bed.store, { types: ['indexer.indexed'] }, { limit: 5 })).rows).toHaveLength(0)
+  await bed.index()
+  expect((await listEvents(bed.store, { types: ['indexer.indexed'] }, { limit: 5 })).rows).toHaveLength(2)
+})
+
+test('an object store that is down is waited for', async () => {
+  const sent = withCsv(1, 'a@x')
+  await deliver([sent])
+  let down = true
+  const { BlobError } = await import('../blob/blob.ts')
+  const blobs: BlobStore = {
+    put: (key, upload) => bed.blobs.put(key, upload),
+    head: (key) => bed.blobs.head(key),
+    list: (prefix) => bed.blobs.list(prefix),
+    delete: (key) => bed.blobs.delete(key),
+    get: async (key) => {
+      if (down) throw new BlobError('server', 'down')
+      return bed.blobs.get(key)
+    },
+  }
+  const running = bed.start({ blobs, retries: 0 })
+  await new Promise((resolve) => setTimeout(resolve, 200))
+  expect(await countByStatus(bed.store)).toMatchObject({ FAILED: 0, PARSED: 0 })
+  down = false
+  await eventually(() => bed.settled())
+  await running.stop()
+  expect(await countByStatus(bed.store)).toMatchObject({ PARSED: 1 })
+})
+
+test('a store error that is no outage is tried, then told as FAILED', async () => {
+  await deliver([withCsv(1, 'a@x')])
+  let failures = 0
+  const store: Store = {
+    kysely: bed.store.kysely,
+    dialect: bed.store.dialect,
+    close: async () => {},
+    transaction: async (work) => {
+      if (failures++ < 3) throw new StoreError('invalid', 'a bug')
+      return bed.store.transaction(work)
+    },
+  }
+  await bed.index({ store, retries: 1 })
+  const { FAILED, PARSED } = await countByStatus(bed.store)
+  expect(FAILED + PARSED).toBe(1)
+})
+
+test('work directories left by a kill are removed at the start, and none is left in the end', async () => {
+  const { mkdir, readdir } = await import('node:fs/promises')
+  const { join } = await import('node:path')
+  await mkdir(join(bed.workRoot, 'messages', 'left'), { recursive: true })
+  await deliver([withCsv(1, 'a@x')])
+  await bed.index()
+  expect(await readdir(join(bed.workRoot, 'messages')).catch(() => [])).toEqual([])
+  await rm(bed.workRoot, { recursive: true, force: true })
+})
