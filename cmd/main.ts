@@ -1,7 +1,6 @@
 // What every program does first and last: check Node, read settings, open the log, run the parts, exit with a status.
 
-import { mkdirSync } from 'node:fs'
-import { accessSync, constants } from 'node:fs'
+import { accessSync, constants, mkdirSync } from 'node:fs'
 import type { Registry } from '@prometheus-io/client'
 import { ConfigError, loadConfig, type Config, type Environment } from '../internal/config/config.ts'
 import {
@@ -15,6 +14,7 @@ import {
   type Part,
 } from '../internal/daemon/daemon.ts'
 import type { Clock, Ids, Log } from '../internal/ports/ports.ts'
+import { VERSION } from './version.ts'
 
 const NODE_MAJOR_MIN = 24
 const EXIT_BAD_START = 2
@@ -78,8 +78,6 @@ export async function main(program: Program, environment: Environment): Promise<
     process.exit(EXIT_BAD_START)
   }
 }
-
-export const VERSION = '0.1.0'
 
 function checkNode(): void {
   const major = Number(process.versions.node.split('.')[0])

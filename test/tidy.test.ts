@@ -182,7 +182,7 @@ describe('source', () => {
   })
 
   test('an RFC is cited with its section', () => {
-    const bare = /\bRFC ?\d{3,5}(?!,? (section )?\d)/
+    const bare = /\bRFC ?\d{3,5}\b(?!,? (section )?\d)/
     const wrong = broken(product, (name) =>
       read(name)
         .split('\n')

@@ -43,7 +43,7 @@ export const SETTINGS = {
   smtpHostname: setting('SMTP_HOSTNAME', parse.domain, (of) => of('SMTP_DOMAIN'), 'Name in the banner and in Received.'),
   smtpPlusPrefix: setting('SMTP_PLUS_PREFIX', parse.localPart, 'orders', 'Local part before the plus in addresses that route to a tenant: `orders+acme@`.'),
   smtpMaxMessageSize: setting('SMTP_MAX_MESSAGE_SIZE', parse.whole(1024, GIB), mib(25), 'Largest message; larger ones get 552 5.3.4. A tenant may have a smaller limit of its own.', 'bytes'),
-  smtpMaxRecipients: setting('SMTP_MAX_RECIPIENTS', parse.whole(100, 10_000), '1000', 'Recipients of one transaction; the surplus gets 452 4.5.3 (RFC 5321 4.5.3.1.8: at least 100).', 'count'),
+  smtpMaxRecipients: setting('SMTP_MAX_RECIPIENTS', parse.whole(100, 5000), '1000', 'Recipients of one transaction; the surplus gets 452 4.5.3 (RFC 5321 4.5.3.1.8: at least 100).', 'count'),
   smtpMaxSessions: setting('SMTP_MAX_SESSIONS', parse.whole(1, 100_000), '500', 'Sessions at one time; more get 421.', 'count'),
   smtpIdleTimeoutMs: setting('SMTP_IDLE_TIMEOUT_MS', parse.whole(1000, 3_600_000), '300000', 'A session that sends nothing for so long is closed (RFC 5321 4.5.3.2.7: at least 5 minutes).', 'ms'),
   smtpDrainTimeoutMs: setting('SMTP_DRAIN_TIMEOUT_MS', parse.whole(0, 600_000), '30000', 'On shutdown, how long transfers under way may take to finish.', 'ms'),

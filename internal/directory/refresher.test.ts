@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { parseMailbox, type Mailbox } from '../envelope/envelope.ts'
 import type { DirectoryRow } from './directory.ts'
-import { refreshDirectory } from './refresher.ts'
+import { refreshDirectory, Refresher } from './refresher.ts'
 import { openDirectory } from './snapshot.ts'
 
 const silent = { info: () => undefined, warn: () => undefined }
@@ -41,7 +41,7 @@ test('a change in the store is in force after the next look; trouble with the st
   }
   const stop = new AbortController()
   const first = new Promise<void>((resolve) => looks.push(resolve))
-  const running = refreshDirectory({ path, source, clock, log: silent, everyMs: 1 }, stop.signal)
+  const running = refreshDirectory(new Refresher({ path, source, clock, log: silent, everyMs: 1 }), stop.signal)
   await first
 
   const settings = {

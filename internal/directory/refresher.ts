@@ -15,38 +15,43 @@ export interface RefresherOptions {
   path: string
   source: DirectorySource
   clock: Pick<Clock, 'sleep'>
-  log: Pick<Log, 'info' | 'warn'>
+  log: Pick<Log, 'warn'>
   everyMs: number
 }
 
-/** Runs until `signal` aborts. While the store cannot be read the last snapshot stays, and the next look comes at its time. */
-export async function refreshDirectory(options: RefresherOptions, signal: AbortSignal): Promise<void> {
-  const { log, path, clock, everyMs } = options
-  let written: number | undefined
-  let failing = false
+/** Looks at its intervals until `signal` aborts. */
+export async function refreshDirectory(refresher: Refresher, signal: AbortSignal): Promise<void> {
+  const { clock, everyMs } = refresher.options
   while (!signal.aborted) {
-    try {
-      written = await refreshOnce(options, written)
-      failing = false
-    } catch (error) {
-      if (!failing) log.warn({ error, path }, 'directory snapshot cannot be refreshed; the last one stays in use')
-      failing = true
-    }
+    await refresher.look()
     await clock.sleep(everyMs, signal).catch((error: unknown) => {
       if (!signal.aborted) throw error
     })
   }
 }
 
-/** Writes a snapshot if the store has moved past `written`; resolves with the version that the file holds. */
-export async function refreshOnce(
-  { path, source, log }: Pick<RefresherOptions, 'path' | 'source' | 'log'>,
-  written: number | undefined,
-): Promise<number> {
-  const version = await source.version()
-  if (version === written) return version
-  // Read before the rows: rows that change meanwhile raise the version again, and the next look writes them.
-  await writeSnapshot(path, source.rows())
-  log.info({ path, version }, 'directory snapshot written')
-  return version
+/** Knows which version of the directory its file holds. */
+export class Refresher {
+  readonly options: RefresherOptions
+  #written: number | undefined
+  #failing = false
+
+  constructor(options: RefresherOptions) {
+    this.options = options
+  }
+
+  /** Writes the snapshot if the store has moved. Never rejects: trouble is logged once, and the last snapshot stays in use. */
+  async look(): Promise<void> {
+    const { log, path, source } = this.options
+    try {
+      const version = await source.version()
+      // The version is read before the rows: rows that change meanwhile raise it again, and the next look writes them.
+      if (version !== this.#written) await writeSnapshot(path, source.rows())
+      this.#written = version
+      this.#failing = false
+    } catch (err) {
+      if (!this.#failing) log.warn({ err, path }, 'directory snapshot cannot be refreshed; the last one stays in use')
+      this.#failing = true
+    }
+  }
 }

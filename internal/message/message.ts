@@ -97,7 +97,7 @@ export interface ParseInput {
 export interface ParseLimits {
   /** MIME parts, the message itself included. */
   partsMax: number
-  /** Nesting of multipart and message/rfc822; a message without parts has depth 1. */
+  /** Nesting of multiparts; a message without parts has depth 1. An attached message is one part, whatever is in it. */
   depthMax: number
   /** Bytes of one header block. */
   headerBytesMax: number

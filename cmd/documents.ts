@@ -1,0 +1,52 @@
+// Every committed file that is made from the code. `make docs` writes them, test/docs.test.ts compares them.
+
+import { PassThrough, Readable } from 'node:stream'
+import { buildProgram, cliReferenceMarkdown, type Context } from '../internal/cli/cli.ts'
+import { envExample, settingsMarkdown } from '../internal/config/config.ts'
+import { systemClock, systemIds } from '../internal/daemon/daemon.ts'
+import { eventCatalogueMarkdown } from '../internal/eventlog/catalogue.ts'
+import { schemaFiles } from '../internal/eventlog/eventlog.ts'
+import { QUARANTINE_REASONS } from '../internal/message/message.ts'
+import { VERSION } from './version.ts'
+
+/** A file by its path from the root. */
+export interface GeneratedFile {
+  path: string
+  text: string
+}
+
+export function generatedFiles(): GeneratedFile[] {
+  const reasons = Object.fromEntries(Object.entries(QUARANTINE_REASONS).map(([name, { meaning }]) => [name, meaning]))
+  return [
+    { path: 'docs/settings.md', text: settingsMarkdown() },
+    { path: 'deploy/env.example', text: envExample() },
+    { path: 'docs/cli.md', text: cliReferenceMarkdown(buildProgram(nothing())) },
+    { path: 'docs/events.md', text: eventCatalogueMarkdown(reasons) },
+    ...schemaFiles(),
+  ]
+}
+
+/** Surroundings for a command tree that is read and never run. */
+function nothing(): Context {
+  const unused = (): never => {
+    throw new TypeError('a document needs no engines')
+  }
+  return {
+    version: VERSION,
+    environment: {},
+    config: unused,
+    engines: {
+      store: unused,
+      log: unused,
+      blobs: unused,
+      get spool() {
+        return unused()
+      },
+      close: async () => undefined,
+    },
+    clock: systemClock,
+    ids: systemIds(systemClock),
+    streams: { input: Readable.from([]), out: new PassThrough(), err: new PassThrough() },
+    signal: new AbortController().signal,
+  }
+}

@@ -1,0 +1,199 @@
+// Each stage wired from its parts: `smtpd.ts`, `uploaderd.ts` and `indexerd.ts` run one alone, `ingest.ts` runs all of them.
+
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { random, type Check, type Part } from '../internal/daemon/daemon.ts'
+import { refreshDirectory, Refresher } from '../internal/directory/refresher.ts'
+import { openDirectory } from '../internal/directory/snapshot.ts'
+import { parsePath, type Mailbox } from '../internal/envelope/envelope.ts'
+import { indexer, type Indexed } from '../internal/indexer/indexer.ts'
+import { parserPool } from '../internal/message/message.ts'
+import { smtpServer } from '../internal/smtp/smtp.ts'
+import { directoryRows, directoryVersion } from '../internal/store/store.ts'
+import { uploader } from '../internal/upload/upload.ts'
+import { nodeFs, openReader, openWriter, SpoolError, type SpoolObserver, type SpoolOptions } from '../spool/spool.ts'
+import type { Engines } from './engines.ts'
+import { spoolMetrics } from './spool-metrics.ts'
+import { CannotStart, plainly, type Stage, type Surroundings } from './main.ts'
+
+const snapshotPath = ({ config }: Surroundings): string => join(config.dataDir, 'directory.db')
+
+function spoolOptions({ config, clock }: Surroundings, observe: Partial<SpoolObserver>): SpoolOptions {
+  const limits = { freeMinBytes: config.spoolFreeMin, freeResumeBytes: config.spoolFreeResume }
+  return { fs: nodeFs(), dir: config.spoolDir, clock, random, observe, limits }
+}
+
+/** A spool that another daemon holds, or whose disk is not the one it was, is a reason not to start. */
+async function opened<T>(dir: string, open: Promise<T>): Promise<T> {
+  try {
+    return await open
+  } catch (error) {
+    if (error instanceof SpoolError) throw new CannotStart(error.message, { cause: error })
+    throw plainly(error, `SPOOL_DIR ${dir}`)
+  }
+}
+
+/** A loop that runs until it is told to stop. */
+function looping(name: string, run: (signal: AbortSignal) => Promise<void>): Part {
+  const stopping = new AbortController()
+  const running = run(stopping.signal)
+  return {
+    name,
+    running,
+    stop: async () => {
+      stopping.abort()
+      await running
+    },
+  }
+}
+
+export interface SmtpdOptions {
+  /** Told of each durable entry, so that a reader in this process need not wait for its next look. */
+  onCommit?: () => void
+  /** Whether a disk error of the spool ends the process, after its replies; the all-in-one stays up, not ready. */
+  endWhenPoisoned?: boolean
+}
+
+/** The front door. */
+export async function startSmtpd(around: Surroundings, options: SmtpdOptions): Promise<Stage & { port: number }> {
+  const { config, clock, ids, log, registry } = around
+  const path = snapshotPath(around)
+  const metrics = spoolMetrics(registry)
+  const broken = Promise.withResolvers<void>()
+  const poisoned = (error: Error): void => {
+    log.error({ err: error }, 'the spool met a disk error and takes no more mail')
+    if (options.endWhenPoisoned) broken.reject(error)
+  }
+  const observe = { ...metrics.observe, poisoned, ...(options.onCommit && { committed: options.onCommit }) }
+  const spool = await opened(config.spoolDir, openWriter(spoolOptions(around, observe)))
+  metrics.watch(spool)
+  const directory = openDirectory({
+    path,
+    clock,
+    log,
+    hostedDomain: config.smtpDomain,
+    plusPrefix: config.smtpPlusPrefix,
+    postmaster: postmasterOf(config.postmasterMailbox),
+  })
+  const door = smtpServer({
+    hostname: config.smtpHostname,
+    limits: {
+      messageBytesMax: config.smtpMaxMessageSize,
+      recipientsMax: config.smtpMaxRecipients,
+      sessionsMax: config.smtpMaxSessions,
+      idleTimeoutMs: config.smtpIdleTimeoutMs,
+    },
+    directory,
+    spool,
+    clock,
+    ids,
+    log,
+    registry,
+  })
+  const { port } = await door.listen(config.smtpHost, config.smtpPort).catch((error: unknown) => {
+    throw plainly(error, `SMTP_PORT ${config.smtpHost}:${config.smtpPort}`)
+  })
+  const checks: Check[] = [
+    { name: 'spool', problem: () => spoolProblem(spool.stats()) },
+    {
+      name: 'directory',
+      problem: () => (directory.stats().loaded ? undefined : `no directory snapshot at ${path} yet`),
+    },
+    { name: 'smtp', problem: () => (door.facts().draining ? 'shutting down' : undefined) },
+  ]
+  const parts: Part[] = [
+    { name: 'spool', running: broken.promise, stop: () => spool.close() },
+    { name: 'directory', stop: async () => directory.close() },
+    { name: 'smtp', stop: () => door.close(config.smtpDrainTimeoutMs) },
+  ]
+  return { parts, checks, port }
+}
+
+function postmasterOf(address: string): Mailbox {
+  const mailbox = parsePath(address)
+  if (mailbox === undefined || mailbox === null)
+    throw new CannotStart(`POSTMASTER_MAILBOX: ${address} is not an address`)
+  return mailbox
+}
+
+function spoolProblem({ poisoned, short }: { poisoned: boolean; short: boolean }): string | undefined {
+  if (poisoned) return 'the spool met a disk error and takes no more mail; restart after a look at the disk'
+  return short ? 'free space is below SPOOL_FREE_MIN' : undefined
+}
+
+/** Spool to object store and event log; and the directory snapshot of this node. */
+export async function startUploaderd(
+  around: Surroundings,
+  { blobs, log: events, store }: Engines,
+): Promise<Stage & { wake(): void }> {
+  const { config, clock, log, registry } = around
+  const reader = await opened(config.spoolDir, openReader(spoolOptions(around, {})))
+  const stage = uploader({
+    reader,
+    blobs,
+    log: events,
+    clock,
+    logger: log,
+    registry,
+    concurrency: config.uploadConcurrency,
+    retryMaxMs: config.uploadRetryMaxMs,
+    source: `/ingest/${config.deployment}/uploaderd`,
+  })
+  const source = { version: () => directoryVersion(store), rows: () => directoryRows(store) }
+  const refresher = new Refresher({
+    path: snapshotPath(around),
+    source,
+    clock,
+    log,
+    everyMs: config.directoryRefreshMs,
+  })
+  // A first start has its snapshot before the front door opens.
+  await refresher.look()
+  const parts: Part[] = [
+    { name: 'spool reader', stop: () => reader.close() },
+    looping('uploader', (signal) => stage.run(signal)),
+    looping('directory refresher', (signal) => refreshDirectory(refresher, signal)),
+  ]
+  return { parts, checks: [], wake: () => reader.wake() }
+}
+
+/** Event log to store. `onIndexed` is told of each message once its rows can be read. */
+export async function startIndexerd(
+  around: Surroundings,
+  engines: Engines,
+  onIndexed?: (message: Indexed) => void,
+): Promise<Stage> {
+  const { config, clock, log, registry } = around
+  const workDir = join(config.dataDir, 'work')
+  mkdirSync(workDir, { recursive: true })
+  const parsers = parserPool({
+    processes: config.parserProcesses,
+    deadlineMs: config.parserDeadlineMs,
+    memoryMaxBytes: config.parserMemoryMax,
+    limits: { partsMax: config.mimePartsMax, depthMax: config.mimeDepthMax, headerBytesMax: config.mimeHeaderMax },
+    workRoot: workDir,
+    clock,
+    log,
+    registry,
+  })
+  const stage = indexer({
+    log: engines.log,
+    blobs: engines.blobs,
+    store: engines.store,
+    parsers,
+    clock,
+    logger: log,
+    registry,
+    workDir,
+    concurrency: config.indexConcurrency,
+    retries: config.indexRetries,
+    group: 'indexer',
+    source: `/ingest/${config.deployment}/indexerd`,
+    ...(onIndexed && { onIndexed }),
+  })
+  const parts: Part[] = [
+    { name: 'parsers', stop: () => parsers.close() },
+    looping('indexer', (signal) => stage.run(signal)),
+  ]
+  return { parts, checks: [] }
+}

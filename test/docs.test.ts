@@ -1,0 +1,31 @@
+// Documents stay true: what is made from the code is compared with it, and what a page says is proven is looked up.
+
+import { readFileSync } from 'node:fs'
+import { describe, expect, test } from 'vitest'
+import { generatedFiles } from '../cmd/documents.ts'
+
+describe('generated documents', () => {
+  test.each(generatedFiles().map(({ path, text }) => [path, text]))(
+    '%s is what the code says (else: make docs)',
+    (path, text) => {
+      expect(readFileSync(path, 'utf8')).toBe(text)
+    },
+  )
+})
+
+describe('docs/durability.md', () => {
+  const rows = [
+    ...readFileSync('docs/durability.md', 'utf8').matchAll(/^\| (?!---|what|sentence)(.+?) \| `([^`]+)` › (.+?) \|$/gm),
+  ]
+
+  test('has a test for each sentence', () => {
+    expect(rows.length).toBeGreaterThan(20)
+  })
+
+  test.each(rows.map(([, sentence = '', file = '', name = '']) => [sentence, file, name]))(
+    '%s',
+    (_sentence, file, name) => {
+      expect(readFileSync(file, 'utf8')).toContain(name)
+    },
+  )
+})
