@@ -45,7 +45,7 @@ export interface ConsumerOptions {
   retries: number
   signal: AbortSignal
   /** Told after each commit that changed a row. */
-  committed(row: MessageDraft): void
+  committed: (row: MessageDraft) => void
 }
 
 /** Consumes until the signal aborts, then waits for what is under way to let go. */

@@ -1,6 +1,7 @@
 // Outages and poison: what is written in the end is what an undisturbed run writes (durability.md T16, T17).
 
-import { rm } from 'node:fs/promises'
+import { mkdir, readdir, rm } from 'node:fs/promises'
+import { join } from 'node:path'
 import Database from 'better-sqlite3'
 import { afterAll, afterEach, beforeEach, expect, test } from 'vitest'
 import type { BlobStore } from '../blob/blob.ts'
@@ -163,8 +164,6 @@ test('a store error that is no outage is tried, then told as FAILED', async () =
 })
 
 test('work directories left by a kill are removed at the start, and none is left in the end', async () => {
-  const { mkdir, readdir } = await import('node:fs/promises')
-  const { join } = await import('node:path')
   await mkdir(join(bed.workRoot, 'messages', 'left'), { recursive: true })
   await deliver([withCsv(1, 'a@x')])
   await bed.index()

@@ -1,3 +1,4 @@
+import { Registry } from '@prometheus-io/client'
 import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { documentsOf, getMessage, listEvents, listMessages, parseQuery, searchMessages } from '../store/store.ts'
 import { Bed, mail, testParsers } from './testing/bed.ts'
@@ -74,4 +75,35 @@ test('seen again without a replay, nothing changes; with one, the rows come out 
   const told = await listEvents(bed.store, { types: ['indexer.indexed'] }, { limit: 10 })
   expect(new Set(told.rows.map((each) => each.id)).size).toBe(1)
   expect((await listMessages(bed.store, {}, { limit: 10 })).rows).toHaveLength(1)
+})
+
+test('published twice in a row, a message is told of once', async () => {
+  const sent = mail(1, PDF)
+  await bed.deliver([sent, sent, sent])
+  await bed.index()
+  expect((await listEvents(bed.store, { types: ['indexer.indexed'] }, { limit: 10 })).rows).toHaveLength(1)
+})
+
+test('every metric of the indexer is there from the start, with every label at zero', async () => {
+  const registry = new Registry()
+  const running = bed.start({ registry })
+  await running.stop()
+  const text = await registry.metrics()
+  const samples = [
+    'consumer_events_total{group="indexer",topic="mail.ingest.v1",result="retry"} 0',
+    'consumer_events_total{group="projector",topic="mail.messages.v1",result="ok"} 0',
+    'consumer_lag_messages{group="indexer",topic="mail.ingest.v1"} 0',
+    'consumer_last_processed_event_timestamp_seconds{group="indexer",topic="mail.ingest.v1"} 0',
+    'consumer_rebalances_total{group="indexer"} 0',
+    'checkpoint_timestamp_seconds{group="indexer"} 0',
+    'index_stage_duration_seconds_count{stage="attachments"} 0',
+    'end_to_end_seconds_count 0',
+    'attachments_total{disposition="dedup"} 0',
+    'attachment_bytes_total{disposition="stored"} 0',
+    'quarantined_total{reason="malformed"} 0',
+    'quarantine_messages{reason="malformed"} 0',
+    'outbox_pending{queue="events"} 0',
+    'outbox_oldest_timestamp_seconds{queue="events"} 0',
+  ]
+  expect(samples.filter((sample) => !text.includes(`\nmail_ingest_${sample}\n`))).toEqual([])
 })

@@ -110,7 +110,8 @@ describe.each(SETS)('%s', (_why, mails, statuses) => {
     await want.bed.close()
     for (const order of permutations(mails).slice(1)) {
       const got = await indexed(order)
-      expect(got.contents, order.map((each) => each.event.data.entryId).join()).toEqual(want.contents)
+      const ids = order.map((each) => each.event.data.entryId)
+      expect({ ids, contents: got.contents }).toEqual({ ids, contents: want.contents })
       await got.bed.close()
     }
   })
@@ -147,7 +148,8 @@ describe('a newer parser quarantines the first: the roles are those of a run tha
     await fresh.deliver(mails)
     await fresh.index({ parsers: newer })
     const { bed } = await indexed(mails)
-    await bed.log.append(mails.map(({ event }) => ({ ...event, replay: { id: 'newer' } })))
+    // Only the first is told again; what follows from that, the indexer must see to.
+    await bed.log.append(mails.slice(0, 1).map(({ event }) => ({ ...event, replay: { id: 'newer' } })))
     await bed.index({ parsers: newer })
     const { threads: _, ...got } = await bed.contents()
     const { threads: __, ...want } = await fresh.contents()

@@ -72,7 +72,7 @@ export class Line {
 
   run<T>(work: () => Promise<T>): Promise<T> {
     const turn = this.#last.then(work, work)
-    this.#last = turn.catch(() => undefined)
+    this.#last = Promise.allSettled([turn])
     return turn
   }
 }

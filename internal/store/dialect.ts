@@ -18,7 +18,7 @@ export interface Dialect {
   name: 'sqlite'
   /** A column that the database numbers, never giving a number twice. */
   numberType: 'integer' | 'bigserial'
-  number(column: ColumnDefinitionBuilder): ColumnDefinitionBuilder
+  number: (column: ColumnDefinitionBuilder) => ColumnDefinitionBuilder
   /** Statements that make the search index. */
   createSearch: readonly string[]
   /** True of `messages` rows whose search row matches. */

@@ -1,4 +1,4 @@
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { formatQuery, parseQuery, TEXT_OPERATORS, type Query, type Term } from './query.ts'
 import { MESSAGE_STATUSES } from './states.ts'
@@ -93,7 +93,7 @@ test('tree to text to tree', () => {
 
 test('nothing typed throws', () => {
   fc.assert(
-    fc.property(fc.string({ unit: fc.constantFrom(...'ab "\\:*-!()OR\n') }), (typed) => {
+    fc.property(fc.string({ unit: fc.constantFrom(...Array.from('ab "\\:*-!()OR\n')) }), (typed) => {
       const { query } = parseQuery(typed)
       expect(parseQuery(formatQuery(query)).query).toEqual(query)
     }),

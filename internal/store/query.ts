@@ -183,7 +183,7 @@ function meaning(token: Token, hints: string[]): Term | undefined {
     hints.push(`${operator}: takes ${said}; left out`)
     return undefined
   }
-  return { not, ...said } as Term
+  return { not, ...said }
 }
 
 const PLAIN = /^[^\s"\\:*!-][^\s"\\:*]*$/
