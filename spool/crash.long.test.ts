@@ -6,7 +6,7 @@ import { inspect } from './inspect.ts'
 import { MemFs, type Pending } from './memfs.ts'
 import { openReader } from './reader.ts'
 import { bodyOf, drain, message, numbers, put, testOptions } from './testing/rig.ts'
-import { nothingTold, WORKLOADS, type Told, type Workload } from './testing/workloads.ts'
+import { nothingTold, REASON, WORKLOADS, type Told, type Workload } from './testing/workloads.ts'
 import { openWriter } from './writer.ts'
 
 const SEED = Number(process.env['SPOOL_SEED'] ?? 20261121)
@@ -67,12 +67,18 @@ async function check(disk: MemFs, told: Told, { limits, readerFirst }: Checking)
     if (!told.aside.has(id)) throw new Error(`${id} was acknowledged and is lost`)
     const kept = await inspect(options).find(id)
     if (kept?.state !== 'aside') throw new Error(`${id} was set aside and is lost`)
+    if (kept.reason !== REASON) throw new Error(`${id} was set aside because ${REASON}, not because ${kept.reason}`)
     const sent = told.acknowledged.get(id)
     if (sent === undefined || !(await bodyOf(kept)).equals(sent.body)) throw new Error(`${id} is damaged in aside/`)
   }
   for await (const kept of inspect(options).aside()) {
     if (!told.aside.has(kept.id) && told.acknowledged.has(kept.id))
       throw new Error(`${kept.id} was set aside by itself: ${kept.reason}`)
+  }
+  for (const path of disk.files('/spool/aside')) {
+    const [, id = ''] = /([^/]*)\.partial$/.exec(path) ?? []
+    if (told.acknowledged.has(id))
+      throw new Error(`the body of ${id}, which was acknowledged, was taken for one that no frame names`)
   }
   for (const id of seen) await reader.done(id)
   await reader.close()

@@ -93,6 +93,8 @@ test.each(ROWS.map(([what, file, change, lost]) => ({ what, file, change, lost }
     const { whole, failed, damaged } = await delivered(spool.options)
     expect(whole).toEqual(but(...lost))
     expect(failed.length + damaged.length).toBeGreaterThan(0)
+    // Only what shows in no length is found while the body is read.
+    expect(failed).toEqual(file === 'large' && damage.length === original.length ? lost.map(idOf) : [])
     const kept = spool.disk.files('/spool/aside').map((path) => spool.disk.bytes(path))
     const wanted = firstDifference(original, damage)
     expect(kept.some((bytes) => bytes.includes(wanted))).toBe(true)
@@ -108,6 +110,28 @@ function firstDifference(original: Buffer, damage: Buffer): Buffer {
   at = Math.min(at, damage.length - 8)
   return damage.subarray(at, at + 8)
 }
+
+test.each([
+  ['a bit flipped', flipAt(5000), /SHA-256/],
+  ['one byte short', cutBy(1), /8999 of 9000 bytes/],
+  ['longer', append, /9001 of 9000 bytes/],
+] as const)(
+  'a body that is damaged while its entry is in hand (%s) is never read whole',
+  async (_what, change, text) => {
+    const spool = await filled()
+    const reader = await openReader(spool.options)
+    let bytes = 0
+    await drain(reader, spool.options.clock, async (entry) => {
+      if (entry.id !== idOf(3)) return
+      spool.disk.edit(spool.large, change)
+      const reading = (async () => {
+        for await (const chunk of entry.open()) bytes += (chunk as Buffer).length
+      })()
+      await expect(reading).rejects.toMatchObject({ fault: 'damaged', message: expect.stringMatching(text) as string })
+    })
+    expect(bytes).toBe(0)
+  },
+)
 
 test('a missing large body is set aside with its envelope', async () => {
   const spool = await filled()

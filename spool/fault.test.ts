@@ -124,6 +124,25 @@ test('a large body that finds the disk full leaves no file behind', async () => 
   expect(disk.files('/spool/large')).toEqual([])
 })
 
+test.each([
+  [SMALL, 'write'],
+  [LARGE, 'write'],
+  [LARGE, 'commit'],
+] as const)('abort() of a body of %i bytes waits for a %s() under way', async (bytes, call) => {
+  const disk = new MemFs()
+  const writer = await openWriter(testOptions(disk))
+  const { id, body } = message(1, bytes)
+  const draft = writer.begin(id)
+  const first = draft.write(body)
+  if (call === 'commit') await first
+  const under = call === 'commit' ? draft.commit({ id }) : first
+  await draft.abort()
+  await draft.abort()
+  await under
+  expect(disk.files('/spool/large')).toHaveLength(call === 'commit' ? 1 : 0)
+  expect(writer.stats()).toMatchObject({ poisoned: false, committedMessages: call === 'commit' ? 1 : 0 })
+})
+
 const MIB = 1024 * 1024
 const SPACE = { capacityBytes: 1000 * MIB, freeInodes: 10_000, inodes: 20_000 }
 

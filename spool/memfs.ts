@@ -189,8 +189,11 @@ export class MemFs implements Fs {
   async syncDirectory(path: string): Promise<void> {
     await this.#call('syncDirectory', path)
     const directory = this.#directoryAt(path)
-    directory.durable = new Map(directory.current)
-    directory.pending = []
+    const covered = new Map(directory.current)
+    const before = new Set(directory.pending)
+    await aWhile()
+    directory.durable = covered
+    directory.pending = directory.pending.filter((change) => !before.has(change))
   }
 
   async stat(path: string) {
@@ -219,8 +222,11 @@ export class MemFs implements Fs {
         node.pending = [] // clean, and on no disk
         throw error
       }
-      node.durable = Buffer.from(node.current)
-      node.pending = []
+      const covered = Buffer.from(node.current)
+      const before = new Set(node.pending)
+      await aWhile()
+      node.durable = covered
+      node.pending = node.pending.filter((change) => !before.has(change))
     }
     return {
       read: async (into, offset) => {
@@ -356,6 +362,11 @@ export class MemFs implements Fs {
     copy.durable = new Map(copy.current)
     return copy as T
   }
+}
+
+/** A sync takes time, and covers only what was there when it began. */
+async function aWhile(): Promise<void> {
+  for (let turn = 0; turn < 8; turn++) await Promise.resolve()
 }
 
 /** A name that went by a rename to another directory goes only if the new one is durable or survives too. */

@@ -165,10 +165,12 @@ test('a torn tail that a recovering writer cuts under a reader is skipped by non
   const { disk, options, writer } = await spoolOf(2)
   const [path = ''] = disk.files('/spool/log')
   await writer.close()
+  const whole = disk.bytes(path).length
   disk.edit(path, (bytes) => bytes.subarray(0, bytes.length - 10))
   const reader = await openReader(options)
   await readAll(reader, options.clock)
   const again = await openWriter(options)
+  expect(disk.bytes(path).length).toBeLessThan(whole - 10)
   await put(again, message(3, SMALL))
   expect(idsOf(await readAll(reader, options.clock))).toEqual([idOf(3)])
   expect(disk.files('/spool/aside').filter((name) => name.endsWith('.bytes'))).toHaveLength(1)

@@ -23,6 +23,8 @@ export interface Workload {
   run(disk: MemFs, told: Told): Promise<void>
 }
 
+export const REASON = 'it cannot be handed on'
+
 export const nothingTold = (): Told => ({
   acknowledged: new Map(),
   begun: new Map(),
@@ -72,7 +74,7 @@ class Session {
     await drain(this.reader, this.options.clock, async () => undefined)
     for (const id of ids) {
       this.#told.aside.add(id)
-      await this.reader.setAside(id, 'cannot be handed on')
+      await this.reader.setAside(id, REASON)
     }
   }
 
