@@ -5,7 +5,8 @@ ARCH := $(shell uname -m | sed 's/x86_64/x64/;s/aarch64/arm64/')
 RUNTIME := $(CURDIR)/runtime/node_modules/node-linux-$(ARCH)/bin
 export PATH := $(RUNTIME):$(CURDIR)/node_modules/.bin:$(PATH)
 export UV_THREADPOOL_SIZE ?= 16
-NPM := npm --no-audit --no-fund --loglevel=error
+# The system store of certificates, for machines behind a proxy with its own authority.
+NPM := NODE_USE_SYSTEM_CA=1 npm --no-audit --no-fund --loglevel=error
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST)
