@@ -7,8 +7,8 @@ import { loadConfig, type Config } from '../internal/config/config.ts'
 import { systemClock } from '../internal/daemon/clock.ts'
 import { systemIds } from '../internal/daemon/ids.ts'
 import { nodeFs } from '../spool/spool.ts'
+import { VERSION } from './version.ts'
 
-const VERSION = '0.1.0'
 const INTERRUPTED = 130
 /** A person waits longer for another process's write than a daemon may stand still. */
 const BUSY_TIMEOUT_MS = 5000
