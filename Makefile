@@ -39,7 +39,8 @@ install: node_modules/.installed
 
 node_modules/.installed: runtime/node_modules/.installed package-lock.json
 	@echo 'installing packages (package-lock.json)' >&2
-	@$(NPM) ci --ignore-scripts >&2
+	@# Not `npm ci`: it refuses a lockfile without the binaries of other systems, which the registry we lock from lacks.
+	@$(NPM) install --no-save --ignore-scripts >&2
 	@touch $@
 
 runtime/node_modules/.installed: runtime/package-lock.json
