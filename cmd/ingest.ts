@@ -18,7 +18,7 @@ async function start(around: Surroundings): Promise<Stage> {
   await seed(around, engines.store)
   const indexing = await startIndexerd(around, engines, (message) => say(lineOf(message, around.clock.now())))
   const uploading = await startUploaderd(around, engines)
-  const receiving = await startSmtpd(around, { onCommit: uploading.wake })
+  const receiving = await startSmtpd(around, { onCommit: () => uploading.wake() })
   smtpPort = receiving.port
   // The front door is the last to start and the first to stop, so that what it took flows on meanwhile.
   const stages = [indexing, uploading, receiving]
