@@ -11,6 +11,9 @@ import { startIndexerd, startSmtpd, startUploaderd } from './stages.ts'
 
 const say = (line: string): void => void process.stdout.write(`${line}\n`)
 
+// Whoever read these lines may go away (`make run | head`); mail must not stop for that, and the log has it all.
+process.stdout.on('error', () => undefined)
+
 let smtpPort = 0
 
 async function start(around: Surroundings): Promise<Stage> {
