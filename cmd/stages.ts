@@ -181,6 +181,7 @@ export async function startIndexerd(
     log,
     registry,
   })
+  void parsers.startAhead().catch((error: unknown) => log.warn({ err: error }, 'no parser could be started ahead'))
   const stage = indexer({
     log: engines.log,
     blobs: engines.blobs,
