@@ -17,6 +17,8 @@ export interface BedOptions {
   spool?: (real: Spool) => Spool
   directory?: (real: Directory) => Directory
   capacityBytes?: number
+  /** The wall clock of the door. */
+  now?: () => number
   port?: number
 }
 
@@ -75,7 +77,7 @@ export async function openBed(options: BedOptions = {}): Promise<Bed> {
     limits: { ...LIMITS, ...options.limits },
     directory: options.directory?.(directory) ?? directory,
     spool: options.spool?.(disk.writer) ?? disk.writer,
-    clock,
+    clock: { ...clock, ...(options.now && { now: options.now }) },
     ids: countedIds(),
     log: lines,
     registry,
