@@ -341,6 +341,8 @@ function refusalOf(route: Exclude<Route, { kind: 'mailbox' }>, metrics: SmtpMetr
     case 'not_ours':
       metrics.recipient('unknown')
       return route.kind
+    case 'mx_lost':
+    case 'suspended':
     case 'disabled':
       metrics.recipient('suspended')
       return route.kind

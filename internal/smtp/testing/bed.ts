@@ -50,6 +50,8 @@ const ROWS: DirectoryRow[] = [
   { kind: 'tenant', slug: 'tiny', sizeMax: 1000, enabled: true },
   { kind: 'tenant', slug: 'closed', sizeMax: null, enabled: false },
   { kind: 'domain', domain: 'acme.example', tenant: 'acme', state: 'active' },
+  { kind: 'domain', domain: 'lost.example', tenant: 'acme', state: 'mx_lost' },
+  { kind: 'domain', domain: 'suspended.example', tenant: 'acme', state: 'suspended' },
   { kind: 'mailbox', address: 'postmaster@mail.example', tenant: 'acme', enabled: true },
   { kind: 'mailbox', address: 'ann@acme.example', tenant: 'acme', enabled: true },
   { kind: 'mailbox', address: 'off@acme.example', tenant: 'acme', enabled: false },
