@@ -30,6 +30,9 @@ export interface AsideRecord {
   entry?: Frame
 }
 
+/** The reason of bytes that a crash left behind the last whole frame: never acknowledged. */
+export const TORN_TAIL = 'torn tail, cut off'
+
 const RECORD = /^(.*)\.json$/
 
 function putRecord(
@@ -107,7 +110,12 @@ export async function keepOrphan(place: Place, name: string): Promise<void> {
   await moveIn(place, name, 'partial')
 }
 
+/** The names of all that is kept, without their endings. */
+export async function asideNames(fs: Fs, layout: Layout): Promise<string[]> {
+  return (await fs.readdir(layout.aside)).flatMap((name) => RECORD.exec(name)?.[1] ?? [])
+}
+
 /** The ids of the entries set aside. */
 export async function asideIds(fs: Fs, layout: Layout): Promise<string[]> {
-  return (await fs.readdir(layout.aside)).flatMap((name) => RECORD.exec(name)?.[1] ?? []).filter(isId)
+  return (await asideNames(fs, layout)).filter(isId)
 }

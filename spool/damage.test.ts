@@ -212,3 +212,16 @@ test('inspection of a directory that is not there finds nothing', async () => {
   expect(await inspect(options).find(idOf(1))).toBeUndefined()
   expect(await findings(options)).toEqual([])
 })
+
+test('what was set aside of the log is told until a person removes it; a torn tail is no damage', async () => {
+  const { disk, options, older, newer } = await filled()
+  disk.edit(older, flipAt(400))
+  disk.edit(newer, append)
+  await delivered(options)
+  const damaged = async () => (await findings(options)).filter(({ file }) => file.startsWith('aside/'))
+  const [found] = await damaged()
+  expect(await damaged()).toHaveLength(1)
+  expect(found).toMatchObject({ id: idOf(1), problem: expect.stringContaining('frame payload') })
+  await disk.unlink(`/spool/${found?.file.replace(/bytes$/, 'json')}`)
+  expect(await damaged()).toEqual([])
+})

@@ -110,7 +110,7 @@ export class Follow {
         offset: walk.offset,
         end: size,
         problem: 'no valid frame up to the end of the segment',
-        ids: [],
+        ids: walk.tailIds,
       })
     }
     await this.#leave(current, Math.max(size, walk.offset))

@@ -2,7 +2,7 @@
 // looked; an entry that is gone a moment later has been handed on.
 import type { Readable } from 'node:stream'
 import type { AsideRecord } from './aside.ts'
-import { asideIds } from './aside.ts'
+import { asideIds, asideNames, TORN_TAIL } from './aside.ts'
 import { bodyPlace, openBody, type BodyPlace } from './body.ts'
 import type { SpoolEntry } from './contract.ts'
 import { isMissing, textOf } from './fault.ts'
@@ -45,7 +45,9 @@ export interface Inspection {
   aside(): AsyncIterable<AsideEntry>
   /** In any state; undefined if nothing in the directory is about it. */
   find(id: string): Promise<InspectedEntry | undefined>
-  /** Everything that is not as it should be. With `bodies`, every pending body is read against its SHA-256. */
+  /** Bytes of the log that failed their checksum and are kept in aside/, until a person removes them. Torn tails are none. */
+  damaged(): AsyncIterable<Finding>
+  /** Everything that is not as it should be, what is damaged included. With `bodies`, every pending body is read against its SHA-256. */
   verify(options?: { bodies?: boolean }): AsyncIterable<Finding>
 }
 
@@ -57,6 +59,7 @@ export function inspect({ fs, dir }: { fs: Fs; dir: string }): Inspection {
     entries: ({ done = false } = {}) => entries(fs, layout, done),
     aside: () => aside(fs, layout),
     find: (id) => find(fs, layout, id),
+    damaged: () => damaged(fs, layout),
     verify: ({ bodies = false } = {}) => verify(fs, layout, bodies),
   }
 }
@@ -88,7 +91,7 @@ async function* segmentLog(
         if (found.kind === 'foreign') return
       }
       const size = await file.size()
-      if (size > walk.offset) yield { kind: 'bad', offset: walk.offset, end: size, problem: tail, ids: [] }
+      if (size > walk.offset) yield { kind: 'bad', offset: walk.offset, end: size, problem: tail, ids: walk.tailIds }
     } finally {
       await file.close()
     }
@@ -141,6 +144,19 @@ function openAside(fs: Fs, layout: Layout, frame: Frame): Readable {
   return openBody(fs, place)
 }
 
+async function* damaged(fs: Fs, layout: Layout): AsyncGenerator<Finding> {
+  for (const name of await asideNames(fs, layout).catch(noneIfMissing)) {
+    const record = await readRecord(fs, `${layout.aside}/${name}.json`)
+    if (record?.bytes === undefined || record.reason === TORN_TAIL) continue
+    yield* badFindings(`aside/${name}.bytes`, {
+      offset: 0,
+      end: record.bytes,
+      problem: record.reason,
+      ids: record.ids ?? [],
+    })
+  }
+}
+
 async function readRecord(fs: Fs, path: string): Promise<AsideRecord | undefined> {
   const chunks: Buffer[] = []
   try {
@@ -164,6 +180,7 @@ async function find(fs: Fs, layout: Layout, id: string): Promise<InspectedEntry 
 async function* verify(fs: Fs, layout: Layout, bodies: boolean): AsyncGenerator<Finding> {
   const { problem } = await readPosition(fs, layout)
   if (problem !== undefined) yield { file: 'reader.pos', offset: 0, problem }
+  yield* damaged(fs, layout)
   const unnamed = new Set(await fs.readdir(layout.large).catch(noneIfMissing))
   for await (const { found, segment, isDone } of log(fs, layout)) {
     const file = `log/${segment.name}`
@@ -180,7 +197,7 @@ async function* verify(fs: Fs, layout: Layout, bodies: boolean): AsyncGenerator<
     yield { file: `large/${name}`, offset: 0, problem: 'no frame names it: on its way in, or never acknowledged' }
 }
 
-function* badFindings(file: string, found: Found & { kind: 'bad' }): Generator<Finding> {
+function* badFindings(file: string, found: Omit<Found & { kind: 'bad' }, 'kind'>): Generator<Finding> {
   const problem = `${found.end - found.offset} bytes are no frame: ${found.problem}`
   if (found.ids.length === 0) yield { file, offset: found.offset, problem }
   for (const id of found.ids) yield { file, offset: found.offset, problem, id }

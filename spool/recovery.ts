@@ -1,7 +1,7 @@
 // What a writer does before it takes anything: reads the log from the oldest segment, cuts a torn tail off the newest, and sets aside
 // what cannot be read and what was never acknowledged. It deletes nothing, may be killed anywhere and be repeated, and a reader may be
 // at work in another process meanwhile.
-import { keepBytes, keepOrphan, type BadStretch } from './aside.ts'
+import { keepBytes, keepOrphan, TORN_TAIL, type BadStretch } from './aside.ts'
 import type { RecoveryOutcome, SpoolClock, SpoolObserver } from './contract.ts'
 import { isMissing } from './fault.ts'
 import type { Fs, FsFile } from './fs.ts'
@@ -73,7 +73,7 @@ class Recovery {
         if (!(await this.#found(found, segment, isNewest))) return
       }
       const size = await file.size()
-      if (size > walk.offset) await this.#tail({ segment, file, from: walk.offset, size, isNewest })
+      if (size > walk.offset) await this.#tail({ segment, file, walk, size, isNewest })
       // What the process before wrote without living to sync it: no decision may rest on bytes that a power cut would take.
       if (isNewest) await file.datasync()
     } finally {
@@ -100,11 +100,12 @@ class Recovery {
     }
   }
 
-  async #tail(tail: { segment: Segment; file: FsFile; from: number; size: number; isNewest: boolean }): Promise<void> {
-    const { segment, file, from, size, isNewest } = tail
+  async #tail(tail: { segment: Segment; file: FsFile; walk: Walk; size: number; isNewest: boolean }): Promise<void> {
+    const { segment, file, walk, size, isNewest } = tail
+    const { offset: from, tailIds: ids } = walk
     this.#counts[isNewest ? 'partial' : 'corrupt']++
-    const reason = isNewest ? 'torn tail, cut off' : 'no valid frame up to the end of the segment'
-    const kept = await this.#keep({ segment: segment.name, offset: from, end: size, reason, ids: [] })
+    const reason = isNewest ? TORN_TAIL : 'no valid frame up to the end of the segment'
+    const kept = await this.#keep({ segment: segment.name, offset: from, end: size, reason, ids })
     if (!isNewest) return
     if (kept) await file.truncate(from)
     else this.#needsSegment = true

@@ -60,6 +60,8 @@ class Window {
 export class Walk {
   /** Where the next frame is expected. After next() found nothing more: the end of what is valid. */
   offset = 0
+  /** After next(true) found nothing more: entries whose headers are readable behind the offset. */
+  tailIds: string[] = []
   readonly #segment: Segment
   readonly #window: Window
   readonly #skip: Ranges
@@ -132,14 +134,16 @@ export class Walk {
         if (bad !== undefined) this.#bad = { ...bad, end: at }
         return frame
       }
-      if ((await this.#window.at(at, 1)).length === 0) return undefined
+      if ((await this.#window.at(at, 1)).length === 0) break
       const header = await this.#headerAt(at)
       bad ??= { offset: at, problem: header === undefined ? 'frame header' : 'frame payload', ids: [] }
       if (header !== undefined && bad.ids.length < IDS_MAX) bad.ids.push(header.id)
       const next = await this.#nextHeader(at + 1)
-      if (next === undefined) return undefined
+      if (next === undefined) break
       at = next
     }
+    this.tailIds = bad?.ids ?? []
+    return undefined
   }
 
   async #headerAt(offset: number): Promise<FrameHeader | undefined> {
