@@ -271,6 +271,27 @@ describe('mail on its way', () => {
     writeFileSync(`${dir}/${segment}`, content)
     expect((await desk.run('spool verify')).status).toBe(5)
   })
+
+  test('a damaged entry is told also once recovery has set its bytes aside', async () => {
+    const desk = await openDesk()
+    await spooled(desk, entryId, bytes)
+    const { readdirSync, readFileSync, writeFileSync } = await import('node:fs')
+    const dir = `${desk.dataDir}/spool/log`
+    const [segment] = readdirSync(dir)
+    await spooled(desk, ids.entryId(), bytes)
+    const content = readFileSync(`${dir}/${segment}`)
+    content[content.indexOf('waits')] = 0x57
+    writeFileSync(`${dir}/${segment}`, content)
+    await spooled(desk, ids.entryId(), bytes)
+    expect((await desk.run('spool verify')).stdout).toContain('aside/')
+    for (const verb of ['spool show', 'trace'])
+      expect(await desk.run(`${verb} ${entryId}`)).toMatchObject({
+        status: 1,
+        stderr: expect.stringContaining('damaged'),
+      })
+    const { status, stdout } = await desk.run('status --json')
+    expect({ status, ...JSON.parse(stdout) }).toMatchObject({ status: 'warn', damaged: { value: 1 } })
+  })
 })
 
 describe('ids alone', () => {

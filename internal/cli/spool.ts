@@ -11,7 +11,7 @@ import { timeText } from './message-row.ts'
 import type { Column } from './output.ts'
 import { countText, sizeText } from './quantity.ts'
 import type { Call } from './tree.ts'
-import { envelopeOf, spoolItems, waitingJson, waitingSummary, type WaitingJson } from './waiting.ts'
+import { envelopeOf, mustNotBeDamaged, spoolItems, waitingJson, waitingSummary, type WaitingJson } from './waiting.ts'
 
 const COLUMNS: readonly Column<WaitingJson>[] = [
   { head: 'RECEIVED (UTC)', of: (row) => timeText(row.receivedAt) },
@@ -64,6 +64,7 @@ export async function show(call: Call): Promise<void> {
       ['sha256', row.sha256],
     ])
   }
+  await mustNotBeDamaged(call.context, id)
   throw new CliError('missing', `no entry ${id} in the spool; when it was handed on, see: ingestctl trace ${id}`)
 }
 

@@ -61,7 +61,7 @@ export async function status(call: Call): Promise<Exit> {
 }
 
 async function spoolFacts(context: Context): Promise<Fact[]> {
-  const { pending, pendingBytes, aside, oldestAt } = await waitingSummary(context)
+  const { pending, pendingBytes, aside, damaged, oldestAt } = await waitingSummary(context)
   const ageMs = oldestAt === undefined ? 0 : Math.max(0, context.clock.now() - oldestAt)
   const depth = `${countText(pending, 'entry', 'entries')}, ${sizeText(pendingBytes)}`
   return [
@@ -73,6 +73,12 @@ async function spoolFacts(context: Context): Promise<Fact[]> {
       value: ageMs,
     },
     { name: 'aside', level: aside > 0 ? 'warn' : 'ok', text: countText(aside, 'entry', 'entries'), value: aside },
+    {
+      name: 'damaged',
+      level: damaged > 0 ? 'warn' : 'ok',
+      text: damaged === 0 ? 'nothing' : `${countText(damaged, 'piece')} of the log; see: ingestctl spool verify`,
+      value: damaged,
+    },
   ]
 }
 

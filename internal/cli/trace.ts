@@ -10,7 +10,7 @@ import type { MessageJson } from './message-row.ts'
 import { printable } from './printable.ts'
 import { sizeText } from './quantity.ts'
 import type { Call } from './tree.ts'
-import { waitingEntries, type WaitingJson } from './waiting.ts'
+import { mustNotBeDamaged, waitingEntries, type WaitingJson } from './waiting.ts'
 
 /** Events of one id that are shown; a message that is replayed often has more than a few. */
 const EVENTS_MAX = 10_000
@@ -55,6 +55,7 @@ export async function trace(call: Call): Promise<void> {
   const spool = await waitingEntries(context, unique([id, ...entryIds]))
   if (messages.length + events.length + spool.length === 0) {
     for (const each of missing) output.note(each)
+    await mustNotBeDamaged(context, id)
     throw new CliError(missing.length > 0 ? 'unavailable' : 'missing', `nothing is known of ${JSON.stringify(id)}`)
   }
   const objects = await reach('object store', async () => await objectsOf(context, messages), [])

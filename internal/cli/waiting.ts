@@ -96,12 +96,14 @@ export interface WaitingSummary {
   pending: number
   pendingBytes: number
   aside: number
+  /** Stretches of the log that failed their checksum; each may have held an accepted entry. */
+  damaged: number
   /** When the oldest pending entry came, milliseconds since 1970. */
   oldestAt?: number
 }
 
 export async function waitingSummary(context: Context): Promise<WaitingSummary> {
-  const summary: WaitingSummary = { pending: 0, pendingBytes: 0, aside: 0 }
+  const summary: WaitingSummary = { pending: 0, pendingBytes: 0, aside: 0, damaged: 0 }
   for await (const item of spoolItems(context)) {
     if (item.state === 'aside') summary.aside += 1
     else {
@@ -111,7 +113,19 @@ export async function waitingSummary(context: Context): Promise<WaitingSummary> 
       summary.oldestAt = Math.min(summary.oldestAt ?? at, at)
     }
   }
+  for await (const _ of inspect(context.engines.spool).damaged()) summary.damaged += 1
   return summary
+}
+
+/** Says so where `id` is an entry whose bytes in the log failed their checksum: it was accepted and cannot be handed on. */
+export async function mustNotBeDamaged({ engines }: Context, id: string): Promise<void> {
+  for await (const { id: damaged, file } of inspect(engines.spool).damaged()) {
+    if (damaged !== id) continue
+    throw new CliError(
+      'failure',
+      `entry ${id} was damaged on the disk; what is left of it is in ${engines.spool.dir}/${file}`,
+    )
+  }
 }
 
 export const waitingCount = async (context: Context): Promise<number> => (await waitingSummary(context)).pending
