@@ -37,7 +37,9 @@ export async function steady(load: Load, perSecond: number, seconds: number): Pr
   const count = perSecond * seconds
   const start = performance.now()
   const due = async (nth: number): Promise<Sample> => {
-    await new Promise((resolve) => setTimeout(resolve, start + (nth * 1000) / perSecond - performance.now()))
+    await new Promise((resolve) =>
+      setTimeout(resolve, Math.max(0, start + (nth * 1000) / perSecond - performance.now())),
+    )
     const session = free.pop() ?? (await Session.open(load.port))
     if (!opened.includes(session)) opened.push(session)
     const sample = await sendOne(session, load, `steady-${start}-${nth}`, load.sizeOf(nth))

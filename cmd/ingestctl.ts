@@ -2,7 +2,6 @@
 // something, and never made: a place where nothing was ever started stays as it is.
 
 import { existsSync } from 'node:fs'
-import { setDefaultAutoSelectFamily } from 'node:net'
 import { CliError, run, type Context, type Engines } from '../internal/cli/cli.ts'
 import { loadConfig, type Config } from '../internal/config/config.ts'
 import { systemClock } from '../internal/daemon/clock.ts'
@@ -90,7 +89,6 @@ async function main(): Promise<number> {
   return await run(process.argv.slice(2), context)
 }
 
-setDefaultAutoSelectFamily(true)
 process.exitCode = await main()
 // Standard input that was opened and not read to its end would keep the process alive.
 process.stdin.destroy()

@@ -56,7 +56,7 @@ export interface Draft {
   write(chunk: Uint8Array): Promise<void>
   /** Resolves after the fdatasync that covers the entry's frame: only then is it acknowledged. `envelope` is JSON-serialisable. */
   commit(envelope: object): Promise<Receipt>
-  /** Drops what was written. Idempotent; does nothing after commit. */
+  /** Drops what was written, after a call that is under way. Idempotent; does nothing after commit. */
   abort(): Promise<void>
 }
 

@@ -2,7 +2,7 @@
 import { createHash, type Hash } from 'node:crypto'
 import type { Committer, Poison } from './committer.ts'
 import type { Draft, Receipt, SpoolClock } from './contract.ts'
-import { codeOf, isShortage, SpoolError, textOf } from './fault.ts'
+import { codeOf, isMissing, isShortage, SpoolError, textOf } from './fault.ts'
 import type { Fs, FsFile } from './fs.ts'
 import { encodeFrame } from './frame.ts'
 import { writeAll } from './layout.ts'
@@ -36,6 +36,7 @@ export class BodyDraft implements Draft {
   readonly #hash: Hash = createHash('sha256')
   #state: State = 'idle'
   #failed: Error | undefined
+  #working: Promise<unknown> | undefined
   #chunks: Uint8Array[] = []
   #bytes = 0
   #file: FsFile | undefined
@@ -80,9 +81,8 @@ export class BodyDraft implements Draft {
   }
 
   async abort(): Promise<void> {
-    if (this.#state === 'committed' || this.#state === 'ended') return
-    if (this.#state === 'busy') throw new Error('abort() while write() or commit() is under way')
-    await this.#drop()
+    await Promise.allSettled([this.#working])
+    if (this.#state === 'idle') await this.#drop()
   }
 
   /** One call at a time, and none after the first failure. */
@@ -93,6 +93,12 @@ export class BodyDraft implements Draft {
     if (this.#options.poison.error !== undefined) throw this.#options.poison.error
     if (this.#options.isClosed()) throw new SpoolError('closed', 'the spool is closed')
     this.#state = 'busy'
+    const working = this.#settled(work)
+    this.#working = working
+    return working
+  }
+
+  async #settled<T>(work: () => Promise<T>): Promise<T> {
     try {
       return await work()
     } catch (error) {
@@ -154,7 +160,7 @@ export class BodyDraft implements Draft {
       await file?.close()
       if (this.#hasFile && poison.error === undefined) await fs.unlink(`${large}/${this.#id}`)
     } catch (error) {
-      this.#failed = poison.by(error)
+      if (!isMissing(error)) this.#failed = poison.by(error) // missing: after close(), the next writer has set it aside
     }
   }
 }

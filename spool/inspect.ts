@@ -67,13 +67,18 @@ async function* log(fs: Fs, layout: Layout): AsyncGenerator<Located> {
   const segments = await listSegments(fs, layout.log).catch(noneIfMissing)
   for (const segment of segments) {
     const done = position.done.get(segment.name) ?? new Ranges()
-    for await (const found of segmentLog(fs, layout, segment)) {
+    const tail = segment === segments.at(-1) ? 'tail of the newest segment, torn or being written' : 'tail'
+    for await (const found of segmentLog(fs, layout, { segment, tail })) {
       yield { found, segment, isDone: found.kind === 'frame' && done.covers(found.frame.offset, found.frame.end) }
     }
   }
 }
 
-async function* segmentLog(fs: Fs, layout: Layout, segment: Segment): AsyncGenerator<Found> {
+async function* segmentLog(
+  fs: Fs,
+  layout: Layout,
+  { segment, tail }: { segment: Segment; tail: string },
+): AsyncGenerator<Found> {
   try {
     const file = await fs.open(`${layout.log}/${segment.name}`, 'read')
     try {
@@ -83,7 +88,7 @@ async function* segmentLog(fs: Fs, layout: Layout, segment: Segment): AsyncGener
         if (found.kind === 'foreign') return
       }
       const size = await file.size()
-      if (size > walk.offset) yield { kind: 'bad', offset: walk.offset, end: size, problem: 'tail', ids: [] }
+      if (size > walk.offset) yield { kind: 'bad', offset: walk.offset, end: size, problem: tail, ids: [] }
     } finally {
       await file.close()
     }

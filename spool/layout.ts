@@ -84,6 +84,7 @@ export interface NewFile {
 export async function putFile(fs: Fs, { directory, name, by, chunks }: NewFile): Promise<void> {
   const temporary = `${directory}/${name}.${by}.tmp`
   const file = await fs.open(temporary, 'replace')
+  let isWhole = false
   try {
     let at = 0
     for await (const chunk of chunks) {
@@ -91,8 +92,10 @@ export async function putFile(fs: Fs, { directory, name, by, chunks }: NewFile):
       at += chunk.length
     }
     await file.sync()
+    isWhole = true
   } finally {
     await file.close()
+    if (!isWhole) await fs.unlink(temporary) // on a full disk it would keep what is short
   }
   await fs.rename(temporary, `${directory}/${name}`)
   await fs.syncDirectory(directory)

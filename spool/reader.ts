@@ -148,6 +148,13 @@ class Reader implements SpoolReader {
       await this.#sweeping
       await this.#counting
       if (this.#dirty && this.#fault === undefined) await this.#sweep()
+    } finally {
+      await this.#unlock()
+    }
+  }
+
+  async #unlock(): Promise<void> {
+    try {
       await this.#follow.close()
     } finally {
       await this.#opened.unlock()

@@ -20,8 +20,8 @@ export class SharedSync {
   }
 
   async #afterRunning(running: Promise<void>): Promise<void> {
-    // If it fails, so does the caller that began it; those who wait get the result of their own sync.
-    await running.catch(() => undefined)
+    // Its failure belongs to the caller that began it; those who wait get the result of their own sync.
+    await Promise.allSettled([running])
     this.#next = undefined
     await this.#start()
   }

@@ -7,7 +7,6 @@ import type { Context } from './context.ts'
 import { CliError, exitFor } from './exit.ts'
 import { messageJson, type MessageJson } from './message-row.ts'
 import { waitingMessages } from './waiting.ts'
-import { published } from './published.ts'
 
 /** What was found; `store` is undefined where nothing was ever started. */
 export interface Found {
@@ -22,7 +21,7 @@ export async function findMessages(context: Context, id: string): Promise<Found>
   const stored = store === undefined ? [] : await withDocuments(store, rows)
   const known = new Set(stored.map((row) => row.id))
   const messages = [...stored]
-  for (const look of [waitingMessages, published]) {
+  for (const look of known.has(id) ? [] : [waitingMessages, publishedMessages]) {
     for (const row of await look(context, id)) {
       if (known.has(row.id)) continue
       known.add(row.id)
@@ -32,6 +31,10 @@ export async function findMessages(context: Context, id: string): Promise<Found>
   if (messages.length === 0 && absent !== undefined) throw absent
   return { store, messages }
 }
+
+/** The event log is slow to load, and most commands do without it. */
+const publishedMessages = async (context: Context, id: string): Promise<MessageJson[]> =>
+  (await import('./published.ts')).published(context, id)
 
 /** The one message that `id` means: none is `missing`, several of an entry or trace are a `conflict` that lists them. */
 export async function findOne(context: Context, id: string): Promise<MessageJson> {

@@ -8,6 +8,8 @@ import { Bell, pause, pauseMs, Stopped } from './waiting.ts'
 
 /** Events of one append. */
 const BATCH_MAX = 200
+/** After a ring, for the commits that follow it: each append and each removal is an fsync. */
+const GATHER_MS = 20
 /** How often the outbox is looked at without a ring: another process may have written to it. */
 const LOOK_MS = 1000
 
@@ -29,7 +31,9 @@ export async function publishOutbox(options: PublisherOptions): Promise<void> {
     try {
       const sent = await publishOnce(options)
       tries = 0
-      if (sent < BATCH_MAX) await bell.wait(clock, LOOK_MS, signal)
+      if (sent === BATCH_MAX) continue
+      await bell.wait(clock, LOOK_MS, signal)
+      await pause(clock, GATHER_MS, signal)
     } catch (error) {
       if (signal.aborted || error instanceof Stopped) return
       tries += 1

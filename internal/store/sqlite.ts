@@ -32,7 +32,7 @@ export interface SqliteStoreOptions {
   busyTimeoutMs?: number
 }
 
-const BUSY_TIMEOUT_MS = 100
+const BUSY_TIMEOUT_MS = 20
 /** At the start nothing else is going on, so waiting for another process's migration is fine. */
 const OPEN_TIMEOUT_MS = 10_000
 /** Prepared statements kept; the program has fewer different ones, but for lists of varying length. */

@@ -1,0 +1,194 @@
+import { existsSync } from 'node:fs'
+import { describe, expect, test } from 'vitest'
+import { buildProgram, cliReferenceMarkdown, EXITS } from './cli.ts'
+import type { Context } from './context.ts'
+import { exitFor, sentenceFor } from './exit.ts'
+import { emptyDesk, openDesk } from './testing/desk.ts'
+import { StoreError } from '../store/store.ts'
+
+describe('usage', () => {
+  test.each([
+    ['mesages list', 'Did you mean messages?'],
+    ['messages lst', 'Did you mean list?'],
+    ['messages list --jsn', 'Did you mean --json?'],
+    ['messages list --limit many', '--limit must be a whole number'],
+    ['messages list --limit 0', '--limit must be a whole number'],
+    ['messages list --status broken', '--status must be of STORED'],
+    ['messages list --status received', 'ingestctl spool list'],
+    ['messages list --from yesterday', 'not a time'],
+    ['messages list --from 1h --to 2h', '--from must be earlier'],
+    ['messages list --json --plain', 'exclude each other'],
+    ['messages show', "missing required argument 'id'"],
+    ['messages raw ID --json', 'raw writes bytes'],
+    ['events query --type nothing', '--type must be of ingest.received'],
+    ['events tail --offset 5', '--offset needs --topic'],
+    ['events tail --topic mail.none.v1', '--topic must be one of'],
+    ['replay', 'say which messages'],
+    ['replay ID --tenant acme', 'exclude each other'],
+    ['replay --offsets mail.other.v1:0:1-2', '--offsets must be like mail.ingest.v1:0:100-200'],
+    ['replay --offsets mail.ingest.v1:0:9-2', '--offsets must be like'],
+    ['mailboxes add a@b.example', '--tenant'],
+    ['tenants set acme', 'nothing to set'],
+    ['tenants set acme --size 10MBit', 'not a size'],
+    ['send eicra', 'did you mean eicar?'],
+    ['send --demo pdf', '--demo sends its own five'],
+    ['send --server nowhere', '--server must be like'],
+    ['completion tcsh', 'completion is for bash, zsh, fish'],
+  ])('`%s` ends with 2 and says "%s"', async (line, sentence) => {
+    const { status, stdout, stderr } = await emptyDesk().run(line)
+    expect(stderr).toContain(sentence)
+    expect(stdout).toBe('')
+    expect(status).toBe(EXITS.usage.status)
+  })
+
+  test('a bad setting ends with 2 and every problem', async () => {
+    const environment = { SMTP_PORT: 'x', INDEX_RETRIES: '-1' }
+    const { status, stderr } = await emptyDesk().run('config check', { environment })
+    expect(status).toBe(2)
+    expect(stderr).toMatch(/SMTP_PORT[^]*INDEX_RETRIES/)
+  })
+
+  test.each([
+    'messages',
+    'documents',
+    'events',
+    'spool',
+    'queue',
+    'quarantine',
+    'tenants',
+    'domains',
+    'mailboxes',
+    'config',
+  ])('`%s` alone prints what it can do, with examples', async (noun) => {
+    const { status, stdout } = await emptyDesk().run(noun)
+    expect(status).toBe(0)
+    expect(stdout).toContain('Examples:\n  ingestctl ')
+  })
+})
+
+describe('where nothing was ever started', () => {
+  test.each([
+    'messages list',
+    'messages show ID',
+    'messages raw ID',
+    'search x',
+    'documents list',
+    'events query',
+    'trace ID',
+    'status',
+    'tenants list',
+    'tenants add globex',
+    'quarantine redrive --yes',
+    'replay --tenant acme --yes',
+  ])('`%s` ends with 6, in a sentence, and makes nothing', async (line) => {
+    const desk = emptyDesk()
+    const { status, stderr } = await desk.run(line)
+    expect(status).toBe(EXITS.unavailable.status)
+    expect(stderr).toContain('there is no ')
+    expect(stderr).not.toMatch(/\n\s+at /)
+    expect(existsSync(desk.dataDir)).toBe(false)
+  })
+
+  test.each(['spool list', 'spool verify', 'config explain', 'version', 'doctor'])('`%s` works', async (line) => {
+    const desk = emptyDesk()
+    expect((await desk.run(line, { environment: { SMTP_PORT: '0', METRICS_LISTEN: '127.0.0.1:0' } })).status).toBe(0)
+    expect(existsSync(desk.dataDir)).toBe(false)
+  })
+})
+
+describe('exit statuses', () => {
+  test.each([
+    [new StoreError('conflict', ''), 'conflict'],
+    [new StoreError('not_found', ''), 'missing'],
+    [new StoreError('invalid', ''), 'usage'],
+    [new StoreError('unavailable', ''), 'unavailable'],
+    [Object.assign(new Error('no'), { code: 'EACCES' }), 'denied'],
+    [Object.assign(new Error('no'), { code: 'ECONNREFUSED' }), 'unavailable'],
+    [Object.assign(new Error('no'), { fault: 'timeout' }), 'unavailable'],
+    [Object.assign(new Error('no'), { fault: 'digest' }), 'failure'],
+    [new TypeError('a bug'), 'failure'],
+    ['text', 'failure'],
+  ] as const)('%s is %s', (thrown, exit) => expect(exitFor(thrown)).toBe(exit))
+
+  test('only a bug shows its stack', () => {
+    expect(sentenceFor(new StoreError('conflict', 'exists'))).toBe('exists')
+    expect(sentenceFor(new TypeError('a bug'))).toContain('cli.test.ts')
+  })
+})
+
+describe('settings', () => {
+  test('a value comes with its source', async () => {
+    const desk = emptyDesk()
+    expect(await desk.json('config explain DATA_DIR')).toMatchObject({ value: desk.dataDir, source: 'environment' })
+    expect(await desk.json('config explain smtp_port')).toMatchObject({
+      key: 'SMTP_PORT',
+      value: '2525',
+      source: 'default',
+    })
+  })
+
+  test('a slip is answered with the nearest name', async () => {
+    const { status, stderr } = await emptyDesk().run('config explain SMTP_PROT')
+    expect({ status, stderr }).toEqual({
+      status: 3,
+      stderr: 'ingestctl: no setting SMTP_PROT (did you mean SMTP_PORT?)\n',
+    })
+  })
+})
+
+describe('tenants, domains, mailboxes', () => {
+  test('are added, changed, listed and removed', async () => {
+    const desk = await openDesk()
+    expect((await desk.run('tenants add globex --size 10M')).status).toBe(0)
+    expect(await desk.json('tenants show globex')).toMatchObject({
+      slug: 'globex',
+      sizeMax: 10_485_760,
+      enabled: true,
+      address: 'orders+globex@mail.localhost',
+    })
+    expect(await desk.json('tenants set globex --disable --size default')).toMatchObject({
+      enabled: false,
+      sizeMax: null,
+    })
+    expect((await desk.run('domains add Mail.Example.ORG --tenant globex')).stderr).toContain(
+      'mail.example.org. 3600 IN MX 10 mail.localhost.',
+    )
+    expect((await desk.run('mailboxes add sales@mail.example.org --tenant globex')).status).toBe(0)
+    expect(await desk.json('mailboxes disable sales@mail.example.org')).toMatchObject({ enabled: false })
+    expect((await desk.run('domains remove mail.example.org')).status).toBe(5)
+    expect((await desk.run('mailboxes remove sales@mail.example.org')).status).toBe(0)
+    expect((await desk.run('domains remove mail.example.org')).status).toBe(0)
+    expect((await desk.run('tenants list --plain')).stdout).toBe(
+      'acme\tenabled\tdeployment limit\tacme\nglobex\tdisabled\tdeployment limit\tglobex\n',
+    )
+  })
+
+  test.each([
+    ['tenants add acme', 5],
+    ['tenants add Bad_Slug', 2],
+    ['tenants show nobody', 3],
+    ['mailboxes add x@else.example --tenant acme', 3],
+    ['domains records nowhere.example', 3],
+  ])('`%s` ends with %i', async (line, status) => {
+    const desk = await openDesk()
+    expect((await desk.run(line)).status).toBe(status)
+  })
+})
+
+describe('the reference', () => {
+  const program = buildProgram({ streams: { out: process.stdout, err: process.stderr } } as unknown as Context)
+  const reference = cliReferenceMarkdown(program)
+
+  test('has every verb of every noun, with an example', () => {
+    const verbs = program.commands.flatMap((noun) =>
+      noun.commands.map((verb) => `### ingestctl ${noun.name()} ${verb.name()}`),
+    )
+    expect(verbs.length).toBeGreaterThan(30)
+    expect(verbs.filter((heading) => !reference.includes(heading))).toEqual([])
+    expect(reference.split('```sh\n```')).toHaveLength(1)
+  })
+
+  test('has every exit status', () => {
+    for (const { status, meaning } of Object.values(EXITS)) expect(reference).toContain(`| ${status} | ${meaning} |`)
+  })
+})
