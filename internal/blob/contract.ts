@@ -182,7 +182,7 @@ function whatIsRefused(fixture: () => BlobFixture): void {
   })
 
   test("a failed source's own error is the cause, so that the caller knows whose fault it was", async () => {
-    const failing = fixture().store.put('t/a', { ...uploadOf('12345'), open: broken })
+    const failing = fixture().store.put('t/a', { ...uploadOf('12345'), sizeBytes: 1_000_000, open: broken })
     await expect(failing).rejects.toMatchObject({ cause: { message: 'the disk under the source' } })
   })
 }
