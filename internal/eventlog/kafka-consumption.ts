@@ -1,0 +1,275 @@
+// One iteration over topics: a member of a consumer group, whose positions are the caller's.
+//
+// The group shares out the partitions. When one is assigned, `startAt` says where to begin, whatever the group has committed;
+// what was fetched from elsewhere is dropped. A batch is handed over when the caller asks, and while it works on one the
+// member goes on saying that it lives. The offset committed is a hint for tools, and never past what the caller came back from.
+
+import type { Batch, Consumer, EachBatchPayload, Kafka, KafkaMessage } from 'kafkajs'
+import type { Clock, Log } from '../ports/ports.ts'
+import type { Consumption, LoggedEvent } from './eventlog.ts'
+import { EventLogError } from './fault.ts'
+import { asEventLogError, metadataMaxAge, RETRY, within, type Desk } from './kafka-client.ts'
+import { Handoff } from './kafka-handoff.ts'
+import { Places, placeName, type Place } from './kafka-places.ts'
+import { eventOf } from './kafka-records.ts'
+
+/** A member that is silent for so long has lost its partitions: the longest pause after a kill. */
+const SESSION_MS = 10_000
+/** How often a member says that it lives, and so how soon it hears of another. */
+const HEARTBEAT_MS = 1000
+/** Members that work on a batch must come back within this time when partitions are shared out again. */
+const REBALANCE_MS = 20_000
+/** How long a fetch waits at the end of the log. It bounds how fast a start position or a stop is noticed there. */
+const FETCH_MS = 300
+/** Most that one fetch brings: what this consumer holds in memory, for each broker. */
+const FETCH_BYTES_MAX = 4 * 1024 * 1024
+const PARTITION_BYTES_MAX = 1024 * 1024
+/** The end of an iteration waits so long for the member to leave its group; then that goes on alone. */
+const LEAVE_MAX_MS = 5000
+
+export interface ConsumptionOptions {
+  kafka: Kafka
+  desk: Desk
+  clock: Clock
+  log: Log
+  /** Name on the wire of a topic of the catalogue, and back. */
+  wire(topic: string): string
+  plain(wire: string): string
+  /** Group of an iteration that shares with nobody; fresh each time. */
+  readerGroup(): string
+}
+
+/** The batches that `want` asks for. Rejects with EventLogError when kafkajs has used up its tries. */
+export async function* consumption(
+  options: ConsumptionOptions,
+  want: Consumption,
+): AsyncGenerator<readonly LoggedEvent[], void> {
+  if (want.signal.aborted) return
+  const reading = new Reading(options, want)
+  const stop = () => reading.handoff.end()
+  want.signal.addEventListener('abort', stop, { once: true })
+  reading.start()
+  try {
+    for (;;) {
+      const batch = await reading.handoff.take()
+      if (batch === undefined) return
+      yield batch
+    }
+  } finally {
+    want.signal.removeEventListener('abort', stop)
+    await reading.leave()
+  }
+}
+
+class Reading {
+  readonly handoff = new Handoff<readonly LoggedEvent[]>()
+  readonly #options: ConsumptionOptions
+  readonly #want: Consumption
+  readonly #places = new Places()
+  readonly #consumer: Consumer
+  #ends: ReadonlyMap<string, number> | undefined
+  #started: Promise<void> = Promise.resolve()
+
+  constructor(options: ConsumptionOptions, want: Consumption) {
+    this.#options = options
+    this.#want = want
+    this.#consumer = options.kafka.consumer({
+      groupId: want.group ?? options.readerGroup(),
+      sessionTimeout: SESSION_MS,
+      rebalanceTimeout: REBALANCE_MS,
+      heartbeatInterval: HEARTBEAT_MS,
+      maxWaitTimeInMs: FETCH_MS,
+      maxBytes: FETCH_BYTES_MAX,
+      maxBytesPerPartition: PARTITION_BYTES_MAX,
+      metadataMaxAge,
+      allowAutoTopicCreation: false,
+      // Starting anew is the caller's: it knows how long to wait.
+      retry: { ...RETRY, restartOnFailure: async () => false },
+    })
+  }
+
+  start(): void {
+    this.#started = this.#run().catch((error: unknown) => this.handoff.end(asEventLogError(error)))
+  }
+
+  async #run(): Promise<void> {
+    const { topics, untilEnd } = this.#want
+    const consumer = this.#consumer
+    if (untilEnd) this.#ends = await this.#presentEnds()
+    consumer.on('consumer.group_join', ({ payload }) => this.#assigned(payload.memberAssignment))
+    consumer.on('consumer.crash', ({ payload }) => this.handoff.end(asEventLogError(payload.error)))
+    consumer.on('consumer.start_batch_process', ({ payload }) => this.#skipped(payload))
+    await consumer.connect()
+    // Past the retention there is only the beginning to go on from.
+    await consumer.subscribe({ topics: topics.map((topic) => this.#options.wire(topic)), fromBeginning: true })
+    if (this.handoff.ended) return
+    await consumer.run({
+      autoCommit: false,
+      eachBatchAutoResolve: false,
+      partitionsConsumedConcurrently: 1,
+      eachBatch: (payload) => this.#eachBatch(payload),
+    })
+  }
+
+  /** Leaves the group, so that others need not wait for the session to run out. */
+  async leave(): Promise<void> {
+    const { clock, log } = this.#options
+    this.handoff.end()
+    // kafkajs forgets a stop that comes before its start is through.
+    const left = this.#started.then(() => this.#consumer.disconnect())
+    await within(clock, LEAVE_MAX_MS, left).catch((error: Error) => {
+      log.warn({ err: error }, 'a consumer could not leave its group in time')
+    })
+  }
+
+  async #presentEnds(): Promise<Map<string, number>> {
+    const { desk, wire } = this.#options
+    const ends = new Map<string, number>()
+    for (const topic of this.#want.topics) {
+      const offsets = await desk.ask((admin) => admin.fetchTopicOffsets(wire(topic)))
+      for (const { partition, high } of offsets) ends.set(placeName(topic, partition), Number(high))
+    }
+    return ends
+  }
+
+  /** Called by kafkajs before it fetches for a new assignment. */
+  #assigned(assignment: Readonly<Record<string, number[]>>): void {
+    const places = Object.entries(assignment).flatMap(([wire, partitions]) => {
+      const topic = this.#options.plain(wire)
+      return partitions.map((partition): Place => {
+        // A partition added while we read has no end of its own: nothing of it was there when we began.
+        const end = this.#ends === undefined ? Infinity : (this.#ends.get(placeName(topic, partition)) ?? 0)
+        return { topic, partition, ready: Promise.resolve(), next: -1, end }
+      })
+    })
+    this.#places.assign(places)
+    for (const place of places) {
+      place.ready = this.#begin(place)
+      place.ready.catch((error: Error) => this.handoff.end(error))
+    }
+    this.#checkFinished()
+  }
+
+  async #begin(place: Place): Promise<void> {
+    const { topic, partition } = place
+    const wanted = await this.#want.startAt(topic, partition)
+    const { low, high } = await this.#bounds(place, wanted)
+    if (wanted > high) {
+      throw new EventLogError(
+        'server',
+        `event log: ${placeName(topic, partition)} ends at ${high}, before the start at ${wanted}`,
+      )
+    }
+    if (wanted < low && wanted > 0) {
+      this.#options.log.warn({ topic, partition, wanted, low }, 'events are gone from the log before they were read')
+    }
+    if (!this.#places.holds(place) || this.handoff.ended) return
+    place.next = Math.max(wanted, low)
+    this.#seek(place)
+    this.#checkFinished()
+  }
+
+  async #bounds({ topic, partition }: Place, wanted: number): Promise<{ low: number; high: number }> {
+    const offsets = await this.#options.desk.ask((admin) => admin.fetchTopicOffsets(this.#options.wire(topic)))
+    const found = offsets.find((each) => each.partition === partition)
+    return { low: Number(found?.low ?? 0), high: Number(found?.high ?? wanted) }
+  }
+
+  #seek({ topic, partition, next }: Place): void {
+    this.#consumer.seek({ topic: this.#options.wire(topic), partition, offset: String(next) })
+  }
+
+  #checkFinished(): void {
+    if (this.#ends !== undefined && this.#places.finished) this.handoff.end()
+  }
+
+  /** A batch of records that are no messages (marks of transactions) never reaches eachBatch. */
+  #skipped(batch: {
+    topic: string
+    partition: number
+    firstOffset: string | null
+    lastOffset: string
+    batchSize: number
+  }): void {
+    const place = this.#places.at(this.#options.plain(batch.topic), batch.partition)
+    if (place === undefined || batch.batchSize > 0) return
+    place.next = Math.max(place.next, Number(batch.lastOffset) + 1)
+    this.#checkFinished()
+  }
+
+  /** Hands one fetched batch over, piece by piece. Throws what kafkajs must know: that the group rebalances. */
+  async #eachBatch({ batch, heartbeat, resolveOffset, commitOffsetsIfNecessary }: EachBatchPayload): Promise<void> {
+    const place = this.#places.at(this.#options.plain(batch.topic), batch.partition)
+    if (place === undefined) return
+    await this.#alive(place.ready, heartbeat)
+    if (!this.#places.holds(place) || this.handoff.ended) return
+    if (fetchedFrom(batch) !== place.next) {
+      this.#seek(place)
+      return
+    }
+    const before = place.next
+    const wanted = batch.messages.filter(({ offset }) => Number(offset) < place.end)
+    for (const piece of pieces(wanted, this.#want.batchMax)) {
+      const last = piece.at(-1)
+      if (last === undefined || !(await this.#give(place, piece, heartbeat))) break
+      place.next = Number(last.offset) + 1
+      resolveOffset(last.offset)
+    }
+    const finished = Number(batch.lastOffset())
+    if (place.next >= place.end || wanted.length === batch.messages.length) {
+      // Offsets without a message count as read once all messages around them are.
+      const all = wanted.length === 0 || place.next > Number(wanted.at(-1)?.offset)
+      if (all) place.next = Math.max(place.next, Math.min(finished + 1, place.end))
+    }
+    if (place.next > before) await this.#hint(place, commitOffsetsIfNecessary)
+    this.#checkFinished()
+  }
+
+  /** True when the caller came back from the piece, and the partition is still ours. */
+  async #give(place: Place, piece: readonly KafkaMessage[], heartbeat: () => Promise<void>): Promise<boolean> {
+    const { topic, partition } = place
+    const events = piece.flatMap((message) => eventOf({ topic, partition }, message, this.#options.log))
+    if (events.length === 0) return true
+    const offer = this.handoff.offer(events)
+    try {
+      return (await this.#alive(offer.done, heartbeat)) && this.#places.holds(place)
+    } finally {
+      offer.withdraw()
+    }
+  }
+
+  /** Waits for what takes the caller's time, with heartbeats. Rejects when the group rebalances. */
+  async #alive<T>(waited: Promise<T>, heartbeat: () => Promise<void>): Promise<T> {
+    const { clock } = this.#options
+    for (;;) {
+      const pause = new AbortController()
+      const beat = clock.sleep(HEARTBEAT_MS, pause.signal).then(() => BEAT)
+      try {
+        const first = await Promise.race([waited, beat])
+        if (first !== BEAT) return first as T
+      } finally {
+        pause.abort()
+      }
+      await heartbeat()
+    }
+  }
+
+  async #hint({ topic, partition, next }: Place, commit: EachBatchPayload['commitOffsetsIfNecessary']): Promise<void> {
+    if (this.#want.group === undefined) return
+    const { log, wire } = this.#options
+    try {
+      await commit({ topics: [{ topic: wire(topic), partitions: [{ partition, offset: String(next) }] }] })
+    } catch (error) {
+      log.debug({ topic, partition, err: error }, 'the group did not take a committed offset')
+    }
+  }
+}
+
+const BEAT = Symbol('time for a heartbeat')
+
+/** The offset that was asked for; not in the types of kafkajs. */
+const fetchedFrom = (batch: Batch): number => Number((batch as Batch & { fetchedOffset: string }).fetchedOffset)
+
+function* pieces<T>(items: readonly T[], size: number): Generator<readonly T[]> {
+  for (let at = 0; at < items.length; at += size) yield items.slice(at, at + size)
+}
