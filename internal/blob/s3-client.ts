@@ -53,6 +53,10 @@ export interface Bucket {
   ask<T>(what: string, work: (hold: Hold) => Promise<T>): Promise<T>
 }
 
+/** The SDK would write to the console; what goes wrong is in the errors. */
+const quiet = () => undefined
+const SILENT = { trace: quiet, debug: quiet, info: quiet, warn: quiet, error: quiet }
+
 /** A bucket to ask. Nothing is sent yet. */
 export function openBucket(options: S3BlobsOptions): Bucket {
   const { bucket, prefix, clock } = options
@@ -91,6 +95,7 @@ function clientOf({ endpoint, region, pathStyle, credentials }: S3BlobsOptions, 
     maxAttempts: 1,
     // Each such request would open a connection of its own.
     expectContinueHeader: false,
+    logger: SILENT,
     requestHandler: { connectionTimeout: limits.connectMs, httpAgent: agent, httpsAgent: agent },
   })
 }
