@@ -5,7 +5,8 @@ ARCH := $(shell uname -m | sed 's/x86_64/x64/;s/aarch64/arm64/')
 RUNTIME := $(CURDIR)/runtime/node_modules/node-linux-$(ARCH)/bin
 export PATH := $(RUNTIME):$(CURDIR)/node_modules/.bin:$(PATH)
 export UV_THREADPOOL_SIZE ?= 16
-NPM := npm --no-audit --no-fund --loglevel=error
+# The system store of certificates, for machines behind a proxy with its own authority.
+NPM := NODE_USE_SYSTEM_CA=1 npm --no-audit --no-fund --loglevel=error
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST)
@@ -38,7 +39,8 @@ install: node_modules/.installed
 
 node_modules/.installed: runtime/node_modules/.installed package-lock.json
 	@echo 'installing packages (package-lock.json)' >&2
-	@$(NPM) ci --ignore-scripts >&2
+	@# Not `npm ci`: it refuses a lockfile without the binaries of other systems, which the registry we lock from lacks.
+	@$(NPM) install --no-save --ignore-scripts >&2
 	@touch $@
 
 runtime/node_modules/.installed: runtime/package-lock.json

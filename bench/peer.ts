@@ -21,14 +21,22 @@ async function store(stream: AsyncIterable<Buffer>): Promise<string> {
   return id
 }
 
+async function answer(
+  stream: AsyncIterable<Buffer>,
+  done: (error: Error | null, message?: string) => void,
+): Promise<void> {
+  try {
+    done(null, `2.0.0 accepted id=${await store(stream)} trace=-`)
+  } catch (error) {
+    done(error as Error)
+  }
+}
+
 const server = new SMTPServer({
   disabledCommands: ['AUTH', 'STARTTLS'],
   disableReverseLookup: true,
   onData: (stream, _session, done) => {
-    store(stream).then(
-      (id) => done(null, `2.0.0 accepted id=${id} trace=-`),
-      (error: Error) => done(error),
-    )
+    void answer(stream, done)
   },
 })
 server.listen(0, '127.0.0.1', () => {

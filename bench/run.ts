@@ -109,9 +109,9 @@ async function stopped(child: ChildProcess): Promise<void> {
 /** Mails a second, in turn, so that all meet the same machine. */
 async function throughput(dataDir: string): Promise<Record<'smtpd' | 'peer' | 'all', number[]>> {
   const rates: Record<'smtpd' | 'peer' | 'all', number[]> = { smtpd: [], peer: [], all: [] }
-  const race = async (name: keyof typeof rates, { port, stop }: Contestant) => {
-    rates[name].push(await flatOut({ port, to, sizeOf: small }, SESSIONS, FLAT_COUNT))
-    await stop()
+  const race = async (name: keyof typeof rates, contestant: Contestant) => {
+    rates[name].push(await flatOut({ port: contestant.port, to, sizeOf: small }, SESSIONS, FLAT_COUNT))
+    await contestant.stop()
   }
   for (let round = 0; round < ROUNDS; round++) {
     await race('smtpd', await smtpd(round, dataDir))

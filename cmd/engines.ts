@@ -3,6 +3,7 @@
 import { dirname } from 'node:path'
 import { measured as measuredBlobs, type BlobStore } from '../internal/blob/blob.ts'
 import { fileBlobs } from '../internal/blob/file.ts'
+import { enginePath } from '../internal/config/config.ts'
 import type { Part } from '../internal/daemon/daemon.ts'
 import { measured as measuredLog, type EventLog, type Queryable } from '../internal/eventlog/eventlog.ts'
 import { sqliteEventLog } from '../internal/eventlog/sqlite.ts'
@@ -10,18 +11,15 @@ import type { Store } from '../internal/store/store.ts'
 import { openSqliteStore } from '../internal/store/sqlite.ts'
 import { makeWritable, plainly, type Surroundings } from './main.ts'
 
-/** `file:/srv/objects` and `sqlite:/srv/store.db` name a path. */
-export const pathOf = (url: string): string => url.slice(url.indexOf(':') + 1)
-
 /** Opens the object store of OBJECT_STORE_URL. */
 function openBlobs({ config, clock, ids, registry }: Surroundings): BlobStore {
-  const dir = pathOf(config.objectStoreUrl)
+  const dir = enginePath(config.objectStoreUrl)
   return measuredBlobs(fileBlobs({ dir, clock, ids }), registry, clock)
 }
 
 /** Opens the event log of EVENT_LOG_URL. Throws CannotStart when its file cannot be used. */
 function openEventLog({ config, clock, log, registry }: Surroundings): EventLog & Queryable {
-  const file = pathOf(config.eventLogUrl)
+  const file = enginePath(config.eventLogUrl)
   makeWritable('EVENT_LOG_URL', dirname(file))
   try {
     return measuredLog(sqliteEventLog({ file, clock, log }), registry, clock)
@@ -32,7 +30,7 @@ function openEventLog({ config, clock, log, registry }: Surroundings): EventLog 
 
 /** Opens the store of DATABASE_URL and brings its schema up to date. Rejects with CannotStart when its file cannot be used. */
 async function openStore({ config }: Surroundings): Promise<Store> {
-  const file = pathOf(config.databaseUrl)
+  const file = enginePath(config.databaseUrl)
   makeWritable('DATABASE_URL', dirname(file))
   try {
     return await openSqliteStore({ file })

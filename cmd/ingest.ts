@@ -11,6 +11,9 @@ import { startIndexerd, startSmtpd, startUploaderd } from './stages.ts'
 
 const say = (line: string): void => void process.stdout.write(`${line}\n`)
 
+// Whoever read these lines may go away (`make run | head`); mail must not stop for that, and the log has it all.
+process.stdout.on('error', () => undefined)
+
 let smtpPort = 0
 
 async function start(around: Surroundings): Promise<Stage> {
@@ -18,7 +21,7 @@ async function start(around: Surroundings): Promise<Stage> {
   await seed(around, engines.store)
   const indexing = await startIndexerd(around, engines, (message) => say(lineOf(message, around.clock.now())))
   const uploading = await startUploaderd(around, engines)
-  const receiving = await startSmtpd(around, { onCommit: uploading.wake })
+  const receiving = await startSmtpd(around, { onCommit: () => uploading.wake() })
   smtpPort = receiving.port
   // The front door is the last to start and the first to stop, so that what it took flows on meanwhile.
   const stages = [indexing, uploading, receiving]

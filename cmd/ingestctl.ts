@@ -3,12 +3,12 @@
 
 import { existsSync } from 'node:fs'
 import { CliError, run, type Context, type Engines } from '../internal/cli/cli.ts'
-import { loadConfig, type Config } from '../internal/config/config.ts'
+import { enginePath, loadConfig, type Config } from '../internal/config/config.ts'
 import { systemClock } from '../internal/daemon/clock.ts'
 import { systemIds } from '../internal/daemon/ids.ts'
 import { nodeFs } from '../spool/spool.ts'
+import { VERSION } from './version.ts'
 
-const VERSION = '0.1.0'
 const INTERRUPTED = 130
 /** A person waits longer for another process's write than a daemon may stand still. */
 const BUSY_TIMEOUT_MS = 5000
@@ -16,9 +16,6 @@ const BUSY_TIMEOUT_MS = 5000
 const quiet = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} }
 const clock = systemClock
 const ids = systemIds(clock)
-
-/** `file:/srv/objects` and `sqlite:/srv/store.db` name a path. */
-const pathOf = (url: string): string => url.slice(url.indexOf(':') + 1)
 
 function mustBeThere(path: string, what: string): string {
   if (existsSync(path)) return path
@@ -36,19 +33,19 @@ function enginesOf(config: () => Config): Engines {
   return {
     store: (access) =>
       once(`store ${access}`, async () => {
-        const file = mustBeThere(pathOf(config().databaseUrl), 'store')
+        const file = mustBeThere(enginePath(config().databaseUrl), 'store')
         const { openSqliteStore } = await import('../internal/store/sqlite.ts')
         return openSqliteStore({ file, readOnly: access === 'read', busyTimeoutMs: BUSY_TIMEOUT_MS })
       }),
     log: (access) =>
       once(`log ${access}`, async () => {
-        const file = mustBeThere(pathOf(config().eventLogUrl), 'event log')
+        const file = mustBeThere(enginePath(config().eventLogUrl), 'event log')
         const { sqliteEventLog } = await import('../internal/eventlog/sqlite.ts')
         return sqliteEventLog({ file, clock, log: quiet, readOnly: access === 'read' })
       }),
     blobs: () =>
       once('blobs', async () => {
-        const dir = mustBeThere(pathOf(config().objectStoreUrl), 'object store')
+        const dir = mustBeThere(enginePath(config().objectStoreUrl), 'object store')
         const { fileBlobs } = await import('../internal/blob/file.ts')
         return fileBlobs({ dir, clock, ids })
       }),

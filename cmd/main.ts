@@ -56,7 +56,7 @@ export async function main(program: Program, environment: Environment): Promise<
     checkNode()
     const config = loadConfig({ ...program.defaults, ...withoutEmpty(environment) })
     makeWritable('DATA_DIR', config.dataDir)
-    const log = openLog({ level: config.logLevel, file: config.logFile, stage: program.stage })
+    const log = logOf(config, program.stage)
     const registry = newRegistry(VERSION, environment['GIT_COMMIT'] ?? 'unknown')
     const around = { config, clock: systemClock, ids: systemIds(systemClock), log, registry }
 
@@ -68,7 +68,8 @@ export async function main(program: Program, environment: Environment): Promise<
         throw plainly(error, `METRICS_LISTEN ${host}:${port}`)
       },
     )
-    parts.push({ name: 'operator listener', stop: () => listener.close() })
+    // First, so that it is stopped last: while the rest drains, /readyz says so and /metrics can be read.
+    parts.unshift({ name: 'operator listener', stop: () => listener.close() })
     await program.started?.(around, listener.url)
     process.exit(await runParts(parts, log))
   } catch (error) {
@@ -76,6 +77,14 @@ export async function main(program: Program, environment: Environment): Promise<
     for (const part of parts.toReversed())
       await part.stop().catch((failure: unknown) => process.stderr.write(`${part.name}: ${String(failure)}\n`))
     process.exit(EXIT_BAD_START)
+  }
+}
+
+function logOf({ logLevel: level, logFile: file }: Config, stage: string): Log {
+  try {
+    return openLog({ level, file, stage })
+  } catch (error) {
+    throw plainly(error, `LOG_FILE ${file}`)
   }
 }
 

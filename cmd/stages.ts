@@ -14,6 +14,7 @@ import { uploader } from '../internal/upload/upload.ts'
 import { nodeFs, openReader, openWriter, SpoolError, type SpoolObserver, type SpoolOptions } from '../spool/spool.ts'
 import type { Engines } from './engines.ts'
 import { spoolMetrics } from './spool-metrics.ts'
+import { spoolSpace } from './spool-space.ts'
 import { CannotStart, plainly, type Stage, type Surroundings } from './main.ts'
 
 const snapshotPath = ({ config }: Surroundings): string => join(config.dataDir, 'directory.db')
@@ -33,10 +34,13 @@ async function opened<T>(dir: string, open: Promise<T>): Promise<T> {
   }
 }
 
-/** A loop that runs until it is told to stop. */
+/** A loop that runs until it is told to stop; one that ends before has failed. */
 function looping(name: string, run: (signal: AbortSignal) => Promise<void>): Part {
   const stopping = new AbortController()
-  const running = run(stopping.signal)
+  const running = run(stopping.signal).then(() => {
+    if (!stopping.signal.aborted) throw new Error('it ended by itself')
+  })
+  heardLater(running)
   return {
     name,
     running,
@@ -46,6 +50,9 @@ function looping(name: string, run: (signal: AbortSignal) => Promise<void>): Par
     },
   }
 }
+
+/** A part may fail while others still start: runParts hears of it then, and until then it is no unhandled rejection. */
+const heardLater = (running: Promise<void>): void => void running.catch(() => undefined)
 
 export interface SmtpdOptions {
   /** Told of each durable entry, so that a reader in this process need not wait for its next look. */
@@ -60,6 +67,7 @@ export async function startSmtpd(around: Surroundings, options: SmtpdOptions): P
   const path = snapshotPath(around)
   const metrics = spoolMetrics(registry)
   const broken = Promise.withResolvers<void>()
+  heardLater(broken.promise)
   const poisoned = (error: Error): void => {
     log.error({ err: error }, 'the spool met a disk error and takes no more mail')
     if (options.endWhenPoisoned) broken.reject(error)
@@ -67,6 +75,7 @@ export async function startSmtpd(around: Surroundings, options: SmtpdOptions): P
   const observe = { ...metrics.observe, poisoned, ...(options.onCommit && { committed: options.onCommit }) }
   const spool = await opened(config.spoolDir, openWriter(spoolOptions(around, observe)))
   metrics.watch(spool)
+  const space = spoolSpace(spool, clock)
   const directory = openDirectory({
     path,
     clock,
@@ -94,7 +103,7 @@ export async function startSmtpd(around: Surroundings, options: SmtpdOptions): P
     throw plainly(error, `SMTP_PORT ${config.smtpHost}:${config.smtpPort}`)
   })
   const checks: Check[] = [
-    { name: 'spool', problem: () => spoolProblem(spool.stats()) },
+    { name: 'spool', problem: () => space.problem() },
     {
       name: 'directory',
       problem: () => (directory.stats().loaded ? undefined : `no directory snapshot at ${path} yet`),
@@ -103,6 +112,7 @@ export async function startSmtpd(around: Surroundings, options: SmtpdOptions): P
   ]
   const parts: Part[] = [
     { name: 'spool', running: broken.promise, stop: () => spool.close() },
+    looping('spool space', (signal) => space.run(signal)),
     { name: 'directory', stop: async () => directory.close() },
     { name: 'smtp', stop: () => door.close(config.smtpDrainTimeoutMs) },
   ]
@@ -114,11 +124,6 @@ function postmasterOf(address: string): Mailbox {
   if (mailbox === undefined || mailbox === null)
     throw new CannotStart(`POSTMASTER_MAILBOX: ${address} is not an address`)
   return mailbox
-}
-
-function spoolProblem({ poisoned, short }: { poisoned: boolean; short: boolean }): string | undefined {
-  if (poisoned) return 'the spool met a disk error and takes no more mail; restart after a look at the disk'
-  return short ? 'free space is below SPOOL_FREE_MIN' : undefined
 }
 
 /** Spool to object store and event log; and the directory snapshot of this node. */
@@ -176,6 +181,7 @@ export async function startIndexerd(
     log,
     registry,
   })
+  void parsers.startAhead().catch((error: unknown) => log.warn({ err: error }, 'no parser could be started ahead'))
   const stage = indexer({
     log: engines.log,
     blobs: engines.blobs,

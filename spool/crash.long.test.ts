@@ -101,32 +101,59 @@ async function brokenRecovery(disk: MemFs, limits: Record<string, number>, chang
   return disk.changes >= changes
 }
 
+const described = (error: unknown, where: string) =>
+  new Error(`${where}: ${error instanceof Error ? error.message : String(error)}`, { cause: error })
+
 test.each(WORKLOADS)('every crash point: $name', async (workload) => {
   const next = numbers(SEED)
   const { limits = {} } = workload
   let cases = 0
-  for (let changes = 1; ; changes++) {
-    const { disk, told, ended } = await cut(workload, changes)
+  for (let changes = 1, ended = false; !ended; changes++) {
+    const { disk, told, ...state } = await cut(workload, changes)
+    ended = state.ended
     const choices = subsets(disk.pending(), next)
     for (const [index, choose] of choices.entries()) {
-      const where = `seed ${SEED}, after change ${changes}, choice ${index} of ${choices.length}`
       try {
         await check(disk.crash(choose), told, { limits, readerFirst: index % 2 === 1 })
         cases++
-        // The power goes again while it recovers: after none of two, one, or any of its changes in turn.
-        for (let again = 1; again < 60; again += index < 2 ? 1 : 7) {
+        // The power goes again while it recovers: after none or all survived, at every other change; else at some.
+        for (let again = 1; again < 60; again += index < 2 ? 2 : 9) {
           const second = disk.crash(choose)
           if (!(await brokenRecovery(second, limits, again))) break
           const third = second.crash(again % 3 === 0 ? () => true : randomSubset(next))
-          await check(third, told, { limits, readerFirst: again % 2 === 1 })
+          await check(third, told, { limits, readerFirst: again % 2 === 0 })
           cases++
         }
       } catch (error) {
-        throw new Error(`${where}: ${error instanceof Error ? error.message : String(error)}`, { cause: error })
+        throw described(error, `seed ${SEED}, after change ${changes}, choice ${index} of ${choices.length}`)
       }
     }
-    if (ended) break
   }
   expect(cases).toBeGreaterThan(100)
   console.log(`${workload.name}: ${cases} crashes, seed ${SEED}`)
+})
+
+test.each(WORKLOADS)('the process dies at every point, the power goes later: $name', async (workload) => {
+  const next = numbers(SEED)
+  const { limits = {} } = workload
+  for (let changes = 1, ended = false; !ended; changes++) {
+    for (let later = 1 + (changes % 3); later < 60; later += 4) {
+      const { disk, told, ...state } = await cut(workload, changes)
+      ended = state.ended
+      disk.restartProcess()
+      const isCut = await brokenRecovery(disk, limits, disk.changes + later)
+      const choices = [() => false, randomSubset(next), randomSubset(next)]
+      for (const [index, choose] of choices.entries()) {
+        try {
+          await check(disk.crash(choose), told, { limits, readerFirst: index === 1 })
+        } catch (error) {
+          throw described(
+            error,
+            `seed ${SEED}, killed after change ${changes}, power cut ${later} later, choice ${index}`,
+          )
+        }
+      }
+      if (!isCut) break
+    }
+  }
 })

@@ -41,6 +41,11 @@ export async function makeLayout(fs: Fs, layout: Layout): Promise<void> {
   await fs.syncDirectory(parentOf(layout.dir))
 }
 
+/** Makes durable what a process that died has left: names that it made or moved, on which this one is about to decide. Under the lock. */
+export async function syncLayout(fs: Fs, layout: Layout): Promise<void> {
+  for (const path of [layout.log, layout.large, layout.aside]) await fs.syncDirectory(path)
+}
+
 type Chunks = Iterable<Uint8Array> | AsyncIterable<Uint8Array>
 
 /** Writes all of it at `offset`, going on after short writes. */

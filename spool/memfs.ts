@@ -95,6 +95,13 @@ export class MemFs implements Fs {
     this.#crashAfter = changes
   }
 
+  /** The process died and the machine did not: what was not synced is still seen, and still lost at a power cut. */
+  restartProcess(): void {
+    this.#off = false
+    this.#crashAfter = Number.POSITIVE_INFINITY
+    this.#locked.clear()
+  }
+
   fail(failure: Failure): void {
     this.#failures.push({ ...failure, seen: 0 })
   }

@@ -4,7 +4,7 @@ import { bodyPlace, openBody } from './body.ts'
 import type { ReaderStats, SpoolEntry, SpoolOptions, SpoolReader } from './contract.ts'
 import { isShortage, SpoolError, textOf } from './fault.ts'
 import { Follow, type Item } from './follow.ts'
-import { layoutOf, makeLayout, sizeOf, type Layout } from './layout.ts'
+import { layoutOf, makeLayout, sizeOf, syncLayout, type Layout } from './layout.ts'
 import { limitsOf, type SpoolLimits } from './limits.ts'
 import { readPosition, type Position } from './position.ts'
 import { Survey } from './survey.ts'
@@ -33,8 +33,8 @@ export async function openReader(options: SpoolOptions): Promise<SpoolReader> {
 async function startingPosition({ fs, observe }: SpoolOptions, layout: Layout): Promise<Position> {
   const { problem, done, unlink } = await readPosition(fs, layout)
   if (problem !== undefined) observe?.damaged?.(problem)
-  // Segments that the last run removed are forgotten only once their removal is durable.
-  await fs.syncDirectory(layout.log)
+  // Segments that the last run removed are forgotten only once their removal is durable; bodies that it moved count as moved only then.
+  await syncLayout(fs, layout)
   const names = new Set(await fs.readdir(layout.log))
   return { done: new Map([...done].filter(([name]) => names.has(name))), unlink }
 }

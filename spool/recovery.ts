@@ -5,7 +5,7 @@ import { keepBytes, keepOrphan, type BadStretch } from './aside.ts'
 import type { RecoveryOutcome, SpoolClock, SpoolObserver } from './contract.ts'
 import { isMissing } from './fault.ts'
 import type { Fs, FsFile } from './fs.ts'
-import type { Layout } from './layout.ts'
+import { syncLayout, type Layout } from './layout.ts'
 import { readPosition, type Position } from './position.ts'
 import { listSegments, type Segment } from './segment.ts'
 import { Walk, type Found } from './walk.ts'
@@ -42,6 +42,7 @@ class Recovery {
 
   async run(): Promise<Recovered> {
     const { fs, layout, observe } = this.#options
+    await syncLayout(fs, layout)
     // In this order: a reader removes a file of large/ before the segment that names it, so a file listed here whose frame is no
     // longer found below is a file that is no longer there.
     this.#unnamed = new Set(await fs.readdir(layout.large))
@@ -51,7 +52,6 @@ class Recovery {
     const segments = await listSegments(fs, layout.log)
     const newest = segments.at(-1)
     for (const segment of segments) await this.#segment(segment, segment === newest, position)
-    await fs.syncDirectory(layout.log)
     await this.#orphans()
     for (const outcome of ['requeued', 'partial', 'corrupt'] as const)
       observe.recovered?.(outcome, this.#counts[outcome])

@@ -85,7 +85,7 @@ export class Session {
     for (let next = this.#waiting[0]; next !== undefined; next = this.#waiting[0]) {
       const whole = /^(?:\d{3}-.*\r\n)*\d{3}(?: .*)?\r\n/.exec(this.#buffered)?.[0]
       if (whole === undefined) {
-        if (this.#ended) this.#waiting.splice(0).forEach(({ reject }) => reject(this.#ended as Error))
+        if (this.#ended) for (const each of this.#waiting.splice(0)) each.reject(this.#ended)
         return
       }
       this.#buffered = this.#buffered.slice(whole.length)

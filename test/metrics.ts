@@ -1,6 +1,6 @@
 // What a running system says on its operator listener.
 
-import { eventually, type System } from './system.ts'
+import { eventually, ingestctl, type System } from './system.ts'
 
 /** All samples of `/metrics` by series name, labels included as they are printed. */
 export async function samples(system: System): Promise<Map<string, number>> {
@@ -18,18 +18,29 @@ export function total(of: Map<string, number>, name: string): number {
     .reduce((sum, [, value]) => sum + value, 0)
 }
 
-/** Resolves when nothing waits in the spool, in the log or in the outbox. */
+interface Status {
+  spool: { value: { entries: number } }
+  outbox: { value: { events: number } }
+  [lag: `lag ${string}`]: { value: number }
+}
+
+/** Resolves when nothing waits in the spool, in the log or in the outbox, twice in a row: one look is not one moment. */
 export async function drained(system: System, timeoutMs = 60_000): Promise<void> {
+  let calm = 0
   await eventually(
     async () => {
-      const now = await samples(system)
-      const waiting = ['pending', 'uploading', 'deferred'].reduce(
-        (sum, state) => sum + (now.get(`mail_ingest_spool_messages{state="${state}"}`) ?? Number.NaN),
-        total(now, 'mail_ingest_consumer_lag_messages') + total(now, 'mail_ingest_outbox_pending'),
-      )
-      return waiting === 0 ? true : undefined
+      calm = (await waiting(system)) === 0 ? calm + 1 : 0
+      return calm === 2 ? true : undefined
     },
     timeoutMs,
     'an empty pipeline',
   )
+}
+
+/** Gauges are read off every few seconds, so this asks the engines themselves. */
+async function waiting(system: System): Promise<number> {
+  const { stdout } = await ingestctl(system.dataDir, ['status', '--json'])
+  const status = JSON.parse(stdout.toString()) as Status
+  const lags = Object.entries(status).filter(([name]) => name.startsWith('lag '))
+  return lags.reduce((sum, [, lag]) => sum + lag.value, status.spool.value.entries + status.outbox.value.events)
 }

@@ -2,7 +2,7 @@
 
 import { writeFileSync } from 'node:fs'
 import { createServer, type AddressInfo } from 'node:net'
-import { join } from 'node:path'
+import { join, relative } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { environmentOf, ingestctlJson, startProgram, startSystem, temporaryFolder } from './system.ts'
 import { entryIdOf, mailOf, Session } from './mail.ts'
@@ -67,6 +67,15 @@ describe('refuses to start, in a sentence', () => {
     expect(await exited).toBe(2)
     expect(lines.join('\n')).toMatch(/^another process has the spool in /)
   })
+})
+
+test('a data directory relative to the process, as the default is', async () => {
+  const system = await startSystem(`./${relative(process.cwd(), temporaryFolder())}/data`)
+  const session = await Session.open(system.smtpPort)
+  expect(await session.send('ann@sender.example', ['orders+acme@mail.localhost'], mailOf('one', 2000))).toMatch(/^250 /)
+  session.close()
+  await drained(system)
+  expect(await ingestctlJson<unknown[]>(system.dataDir, ['messages', 'list'])).toHaveLength(1)
 })
 
 test('a second start finds its data again', async () => {

@@ -51,7 +51,7 @@ export async function startSystem(dataDir: string, settings: Record<string, stri
     const look = (line: string) => {
       found.smtpPort ||= Number(/smtp:\/\/127\.0\.0\.1:(\d+)/.exec(line)?.[1] ?? 0)
       found.metricsUrl ||= /(http:\/\/127\.0\.0\.1:\d+)\/metrics/.exec(line)?.[1] ?? ''
-      if (/^ready/.test(line)) {
+      if (line.startsWith('ready')) {
         clearTimeout(timer)
         resolve()
       }

@@ -17,7 +17,9 @@ const textOf = new Map(
 
 function isTest(name: string): boolean {
   return (
-    /\.test\.ts$/.test(name) || /^(test|bench)\//.test(name) || /\/(testing|contract|fixture)[^/]*(\/|\.ts$)/.test(name)
+    name.endsWith('.test.ts') ||
+    /^(test|bench)\//.test(name) ||
+    /\/(testing|contract|fixture)[^/]*(\/|\.ts$)/.test(name)
   )
 }
 const read = (name: string): string => textOf.get(name) ?? readFileSync(name, 'utf8')

@@ -1,6 +1,6 @@
 import { mkdtemp, readdir, readFile, rename, rm, utimes, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { join, relative } from 'node:path'
 import { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Registry } from '@prometheus-io/client'
@@ -44,6 +44,12 @@ describe('objects as files', () => {
     dir = await mkdtemp(join(tmpdir(), 'blob-'))
   })
   afterEach(() => rm(dir, { recursive: true, force: true }))
+
+  test('a root given relative to the process, as the default is', async () => {
+    const root = `./${relative(process.cwd(), dir)}/objects`
+    await fileBlobs({ dir: root, clock, ids }).put('acme/2026/x.eml', uploadOf('Subject: hi\r\n'))
+    expect(await readFile(join(dir, 'objects/acme/2026/x.eml'), 'utf8')).toBe('Subject: hi\r\n')
+  })
 
   test('an object is a plain file under its key', async () => {
     const stored = await fileBlobs({ dir, clock, ids }).put('acme/x.eml', uploadOf('Subject: hi\r\n'))

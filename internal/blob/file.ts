@@ -7,7 +7,7 @@
 
 import { open, stat, unlink, type FileHandle } from 'node:fs/promises'
 import { createHash } from 'node:crypto'
-import { dirname, join } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { PassThrough, type Readable } from 'node:stream'
 import type { Clock, Ids } from '../ports/ports.ts'
 import { BlobError, checkKey, type BlobStore, type Stored, type Upload, type Verified } from './blob.ts'
@@ -30,7 +30,9 @@ const READ_BYTES = 256 * 1024
 const TEMPORARY = '.tmp'
 
 /** Object store on a directory of a local file system. Trouble of the disk is `server`: trying again may help. */
-export function fileBlobs({ dir, clock, ids }: FileBlobsOptions): BlobStore {
+export function fileBlobs({ dir: given, clock, ids }: FileBlobsOptions): BlobStore {
+  // Paths below it are made by joining, which normalises; the root must compare equal to what they end in.
+  const dir = resolve(given)
   const directories = durableDirectories(dir)
   let ready: Promise<void> | undefined
   const prepare = async () => {

@@ -25,6 +25,12 @@ describe('settings', () => {
     expect(config.postmasterMailbox).toBe('postmaster@example.org')
   })
 
+  test('a relative directory is taken from where the process was started, in engine URLs too', () => {
+    const config = loadConfig({ DATA_DIR: './here', EVENT_LOG_URL: 'sqlite:there/events.db' })
+    expect(config.objectStoreUrl).toBe(`file:${process.cwd()}/here/objects`)
+    expect(config.eventLogUrl).toBe(`sqlite:${process.cwd()}/there/events.db`)
+  })
+
   test('all problems are reported together', () => {
     const problems = problemsOf({ SMTP_PORT: 'x', PARSER_PROCESSES: '0', METRICS_LISTEN: '0.0.0.0:9090' })
     expect(problems).toMatch(/SMTP_PORT/)

@@ -67,10 +67,13 @@ export const loopbackListen = (value: string): Listen => {
   return loopback ? place : refuse('a loopback address such as 127.0.0.1:9090', value)
 }
 
-/** An engine's URL with one of the schemes that have an adapter. */
+/** Where an embedded engine keeps its data: the path of `file:` and `sqlite:` URLs. */
+export const enginePath = (url: string): string => url.slice(url.indexOf(':') + 1)
+
+/** An engine's URL with one of the schemes that have an adapter; a relative path is taken from where the process was started. */
 export const engineUrl =
   (...schemes: readonly string[]) =>
   (value: string): string =>
     schemes.some((scheme) => value.startsWith(`${scheme}:`) && value.length > scheme.length + 1)
-      ? value
+      ? `${value.slice(0, value.indexOf(':'))}:${resolve(enginePath(value))}`
       : refuse(`a URL that begins with ${schemes.map((scheme) => `${scheme}:`).join(' or ')}`, value)

@@ -1,8 +1,19 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { request } from 'node:http'
+import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
 import { Registry } from '@prometheus-io/client'
 import { afterEach, describe, expect, test } from 'vitest'
-import { jsonLog, newRegistry, openOperatorListener, readiness, systemIds, type OperatorListener } from './daemon.ts'
+import {
+  jsonLog,
+  newRegistry,
+  openLog,
+  openOperatorListener,
+  readiness,
+  systemIds,
+  type OperatorListener,
+} from './daemon.ts'
 
 describe('ids', () => {
   test('entry ids are UUIDv7 and sort in the order they were made (RFC 9562 5.7)', () => {
@@ -32,6 +43,55 @@ describe('log', () => {
     expect(written.trimEnd().split('\n')).toHaveLength(1)
     expect(JSON.parse(written)).toMatchObject({ level: 'info', stage: 'smtpd', msg: 'session', token: '[redacted]' })
     expect(written).not.toContain('hush')
+  })
+})
+
+/** Runs a program that imports this package, and gives it back. */
+function program(text: string) {
+  const face = join(import.meta.dirname, 'daemon.ts')
+  const source = `import { openLog, runParts } from ${JSON.stringify(face)}\n${text}`
+  return spawn(process.execPath, ['--input-type=module', '-e', source], { stdio: ['ignore', 'pipe', 'pipe'] })
+}
+
+describe('a log on a full disk', () => {
+  test('is never the trouble of whoever logs, and is told of once', async () => {
+    const child = program(`
+      const log = openLog({ level: 'info', file: '/dev/full', stage: 'smtpd' })
+      for (let line = 0; line < 100; line += 1) log.info({}, 'message accepted'.repeat(1000))
+      process.stdout.write('went on')
+    `)
+    let [out, err] = ['', '']
+    child.stdout.on('data', (chunk: Buffer) => (out += String(chunk)))
+    child.stderr.on('data', (chunk: Buffer) => (err += String(chunk)))
+    expect(await once(child, 'close')).toEqual([0, null])
+    expect(out).toBe('went on')
+    expect(err.match(/log lines cannot be written to \/dev\/full/g)).toHaveLength(1)
+  })
+
+  test('a file that cannot be opened is told of at once', () => {
+    expect(() => openLog({ level: 'info', file: '/dev/null/x', stage: 'smtpd' })).toThrow(/ENOTDIR|EEXIST/)
+  })
+})
+
+describe('signals', () => {
+  test.each([
+    ['SIGINT', 'SIGINT'],
+    ['SIGINT', 'SIGTERM'],
+    ['SIGTERM', 'SIGINT'],
+  ] as const)('%s drains, %s on top of it ends the process at once', async (first, second) => {
+    const child = program(`
+      const log = openLog({ level: 'error', file: '-', stage: 'smtpd' })
+      setInterval(() => undefined, 1000)
+      const stop = () => new Promise(() => process.stdout.write('draining\\n'))
+      const done = runParts([{ name: 'slow', stop }], log)
+      process.stdout.write('ready\\n')
+      await done
+    `)
+    await once(child.stdout, 'data')
+    child.kill(first)
+    expect(String(await once(child.stdout, 'data'))).toBe('draining\n')
+    child.kill(second)
+    expect(await once(child, 'close')).toEqual([130, null])
   })
 })
 

@@ -18,9 +18,11 @@ const SIGNALS = ['SIGINT', 'SIGTERM'] as const
 /** Resolves with the first stop signal's name, or rejects with the failure of the first part that fails. A second signal ends the process at once. */
 export function untilSignalOrFailure(parts: readonly Part[]): Promise<string> {
   return new Promise((resolve, reject) => {
+    let told = false
     for (const signal of SIGNALS) {
-      process.once(signal, () => {
-        process.once(signal, () => process.exit(130))
+      process.on(signal, () => {
+        if (told) process.exit(130)
+        told = true
         resolve(signal)
       })
     }

@@ -12,9 +12,27 @@ export interface LogOptions {
   stage: string
 }
 
-/** The logger of one process, and how to write out what it holds. Throws when the file cannot be opened. */
+/** Bytes of lines kept while the file takes none; what comes on top is lost. */
+const KEPT_BYTES_MAX = 1024 * 1024
+
+/**
+ * The logger of one process. Throws when the file cannot be opened; after that a line that cannot be written, on a full disk
+ * above all, is never its caller's trouble. It is told of on standard error, once for each stretch.
+ */
 export function openLog({ level, file, stage }: LogOptions): Logger {
-  const destination = pino.destination({ dest: file === '-' ? 1 : file, sync: true, mkdir: true })
+  const destination = pino.destination({
+    dest: file === '-' ? 1 : file,
+    sync: true,
+    mkdir: true,
+    maxLength: KEPT_BYTES_MAX,
+  })
+  let failing = false
+  // Without a listener the error would be thrown at whoever logs, such as a session that is about to say 250.
+  destination.on('error', (error: Error) => {
+    if (!failing) process.stderr.write(`log lines cannot be written to ${file}: ${error.message}\n`)
+    failing = true
+  })
+  destination.on('write', () => (failing = false))
   return jsonLog(level, stage, destination)
 }
 

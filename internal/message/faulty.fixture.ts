@@ -26,6 +26,10 @@ const FAULTS: Record<string, (job: Job) => void> = {
     appendFileSync(mark, '')
     process.kill(process.pid, 'SIGKILL')
   },
+  /** Reads what lies beside the code, as the data of a first start does. */
+  peek: () => {
+    readFileSync(join(import.meta.dirname, '..', '..', 'README.md'))
+  },
   /** Writes beside its work root. */
   escape: (job) => appendFileSync(join(dirname(dirname(job.workDir)), 'escaped'), 'x'),
 }

@@ -10,7 +10,7 @@ import type { Readable } from 'node:stream'
 export { FLAGS, QUARANTINE_REASONS } from './reasons.ts'
 export type { Flag, QuarantineReason } from './reasons.ts'
 export { parserPool } from './pool.ts'
-export type { ParserPool, PoolOptions } from './pool.ts'
+export type { OwnedPool, ParserPool, PoolOptions } from './pool.ts'
 
 import type { Flag, QuarantineReason } from './reasons.ts'
 

@@ -9,7 +9,7 @@ import { Registry } from '@prometheus-io/client'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import type { Clock, Log } from '../ports/ports.ts'
 import { attachment, LIMITS_IN_TESTS, mail, mixed } from './fixtures.ts'
-import { parserPool, type ParseOutcome, type ParserPool, type PoolOptions } from './message.ts'
+import { parserPool, type OwnedPool, type ParseOutcome, type PoolOptions } from './message.ts'
 
 const FAULTY = join(import.meta.dirname, 'faulty.fixture.ts')
 const MIB = 1024 * 1024
@@ -24,10 +24,10 @@ const log: Log = { debug: silent, info: silent, warn: silent, error: silent }
 
 let workRoot: string
 let registry: Registry
-let pool: ParserPool
+let pool: OwnedPool
 let messages = 0
 
-function poolOf(options: Partial<PoolOptions> = {}): ParserPool {
+function poolOf(options: Partial<PoolOptions> = {}): OwnedPool {
   const limits = LIMITS_IN_TESTS
   registry = new Registry()
   return parserPool({
@@ -145,6 +145,20 @@ test('a process that was killed while it had nothing to do is replaced, without 
 test('a process cannot write outside the work root', async () => {
   expect(await parse(faulty('escape'))).toMatchObject({ reason: 'parse_crash' })
   expect(await readdir(join(workRoot, '..'))).toEqual(['work'])
+})
+
+test('a process cannot read what lies beside the code, where the data of a first start is', async () => {
+  expect(await parse(faulty('peek'))).toMatchObject({ reason: 'parse_crash' })
+})
+
+test('processes are started ahead of the first message, and serve it', async () => {
+  await pool.close()
+  pool = poolOf({ processes: 2 })
+  await pool.startAhead()
+  const ahead = await children()
+  expect(ahead).toHaveLength(2)
+  expect(await parse(good)).toMatchObject({ ok: true })
+  expect(await children()).toEqual(ahead)
 })
 
 test('trouble of ours is no fault of the message', async () => {

@@ -30,7 +30,7 @@ const DEADLINE_PER_MIB_MS = 1_000
 const WAITING_MAX = 2_048
 
 export interface PoolOptions {
-  /** Child processes, started when first needed. */
+  /** Child processes, started when first needed or by `startAhead`. */
   processes: number
   /** Time for one message, plus one second for each MiB of it. */
   deadlineMs: number
@@ -53,14 +53,20 @@ export interface ParserPool {
   close(): Promise<void>
 }
 
+/** The pool as its owner has it. */
+export interface OwnedPool extends ParserPool {
+  /** Starts the children, so that the first messages need not wait for them. One that does not start is the messages' to find out. */
+  startAhead(): Promise<void>
+}
+
 /** Starts no child yet. */
-export function parserPool(options: PoolOptions): ParserPool {
+export function parserPool(options: PoolOptions): OwnedPool {
   return new Pool(options)
 }
 
 type Verdict = Ended | { over: 'parse_timeout' | 'parse_memory'; detail: string } | { unstartable: string }
 
-class Pool implements ParserPool {
+class Pool implements OwnedPool {
   private readonly options: PoolOptions
   private readonly failures: ReturnType<typeof parseFailures>
   /** Places without a message, each with the process that last had one, if it can take another. */
@@ -87,6 +93,12 @@ class Pool implements ParserPool {
       if (next) next(place)
       else this.free.push(place)
     }
+  }
+
+  async startAhead(): Promise<void> {
+    await (this.warm ??= this.warmed())
+    if (this.closed) return
+    for (const place of this.free) place.process ??= this.start()
   }
 
   async close(): Promise<void> {

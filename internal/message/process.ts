@@ -10,6 +10,9 @@ const MIB = 1024 * 1024
 const REPOSITORY = join(import.meta.dirname, '..', '..')
 export const CHILD_PROGRAM = join(import.meta.dirname, 'child.ts')
 
+/** What it may read besides its work root. Not the whole tree: DATA_DIR, with everyone's mail, may lie in it. */
+const CODE = ['package.json', 'internal/*', 'node_modules/*']
+
 /** Bytes kept of what a process says on its standard error. */
 const STDERR_MAX = 4096
 
@@ -121,7 +124,7 @@ function flags({ memoryMaxBytes, workRoot }: ProcessOptions): string[] {
     '--max-semi-space-size=1',
     '--disable-warning=ExperimentalWarning',
     '--permission',
-    `--allow-fs-read=${REPOSITORY}/*`,
+    ...CODE.map((path) => `--allow-fs-read=${join(REPOSITORY, path)}`),
     `--allow-fs-read=${workRoot}/*`,
     `--allow-fs-write=${workRoot}/*`,
   ]
