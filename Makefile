@@ -5,6 +5,7 @@ ARCH := $(shell uname -m | sed 's/x86_64/x64/;s/aarch64/arm64/')
 RUNTIME := $(CURDIR)/runtime/node_modules/node-linux-$(ARCH)/bin
 export PATH := $(RUNTIME):$(CURDIR)/node_modules/.bin:$(PATH)
 export UV_THREADPOOL_SIZE ?= 16
+export NODE_COMPILE_CACHE ?= $(CURDIR)/node_modules/.cache/node
 # The system store of certificates, for machines behind a proxy with its own authority.
 NPM := NODE_USE_SYSTEM_CA=1 npm --no-audit --no-fund --loglevel=error
 

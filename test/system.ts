@@ -35,6 +35,7 @@ export function environmentOf(dataDir: string, settings: Record<string, string> 
     PATH,
     HOME,
     UV_THREADPOOL_SIZE: '16',
+    NODE_COMPILE_CACHE: `${process.cwd()}/node_modules/.cache/node`,
     DATA_DIR: dataDir,
     SMTP_PORT: '0',
     METRICS_LISTEN: '127.0.0.1:0',

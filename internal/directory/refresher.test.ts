@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
@@ -61,6 +61,10 @@ test('a change in the store is in force after the next look; trouble with the st
   version += 1
   await look()
   expect(kindOf('orders+globex@mail.example')).toBe('mailbox')
+
+  rmSync(path)
+  await look()
+  expect(existsSync(path)).toBe(true)
 
   down = true
   await look()

@@ -1,5 +1,6 @@
 // Keeps a node's snapshot as new as the store: looks at the store's directory version and writes the file when it moved.
 
+import { existsSync } from 'node:fs'
 import type { Clock, Log } from '../ports/ports.ts'
 import type { DirectoryRows } from './directory.ts'
 import { writeSnapshot } from './snapshot.ts'
@@ -40,13 +41,13 @@ export class Refresher {
     this.options = options
   }
 
-  /** Writes the snapshot if the store has moved. Never rejects: trouble is logged once, and the last snapshot stays in use. */
+  /** Writes the snapshot if the store has moved or the file is gone. Never rejects: trouble is logged once, and the last snapshot stays in use. */
   async look(): Promise<void> {
     const { log, path, source } = this.options
     try {
       const version = await source.version()
       // The version is read before the rows: rows that change meanwhile raise it again, and the next look writes them.
-      if (version !== this.#written) await writeSnapshot(path, source.rows())
+      if (version !== this.#written || !existsSync(path)) await writeSnapshot(path, source.rows())
       this.#written = version
       this.#failing = false
     } catch (err) {

@@ -24,6 +24,8 @@ const DOT_STRING = new RegExp(`^${ATOM}(\\.${ATOM})*$`, 'u')
 const QUOTED_STRING = new RegExp(`^"((?:[ !#-\\[\\]-~${UTF8}]|\\\\[ -~])*)"$`, 'u')
 const LDH_LABEL = '[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?'
 const DOMAIN = new RegExp(`^${LDH_LABEL}(\\.${LDH_LABEL})*$`)
+/** RFC 6531 3.3 adds nothing in ASCII; the host parser would drop what follows a slash and undo percent signs. */
+const U_LABELS = new RegExp(`^[-A-Za-z0-9.${UTF8}]+$`, 'u')
 const SOURCE_ROUTE = /^@[^\s,:@"]+(,@[^\s,:@"]+)*:/
 
 /**
@@ -58,7 +60,7 @@ function canonicalDomain(text: string): string | undefined {
   if (Buffer.byteLength(text) > ADDRESS_LIMITS.domainBytesMax) return undefined
   if (text.startsWith('[')) return addressLiteral(text)
   // Only U-labels go through the URL host parser: on ASCII names it would also turn `1.2.3` into an address.
-  const ascii = /^[\u0021-\u007e]*$/.test(text) ? text.toLowerCase() : domainToASCII(text)
+  const ascii = /^[\u0021-\u007e]*$/.test(text) ? text.toLowerCase() : U_LABELS.test(text) ? domainToASCII(text) : ''
   return DOMAIN.test(ascii) && !isIPv4(ascii) ? ascii : undefined
 }
 

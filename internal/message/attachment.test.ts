@@ -61,8 +61,19 @@ test('long names of many bytes are cut between characters', async () => {
 })
 
 const png = (more: string): string => part('image/png', 'p', more)
+const html = (text: string): string => part('text/html', text)
+const photo = (id: string): string => png(`Content-Disposition: inline; filename=a.png\r\nContent-ID: <${id}>`)
 const PARTS: [string, string, string[]][] = [
-  ['an image said to be inline', mixed(png('Content-Disposition: inline; filename=a.png')), []],
+  ['an image said to be inline', mixed(png('Content-Disposition: inline')), []],
+  ['a photo said to be inline', mixed(png('Content-Disposition: inline; filename=a.png')), ['image/png']],
+  [
+    'a photo that the HTML shows (RFC 2392 2)',
+    mixed(html('<img src="cid:a%25b@x&amp;y">'), photo('a%b@x&y')).replace('mixed', 'related'),
+    [],
+  ],
+  ['a photo that the HTML shows by an address without quotes', mixed(html('<img src=CID:a>'), photo('a')), []],
+  ['a photo that the HTML does not show', mixed(html('<img src="cid:b">'), photo('a')), ['image/png']],
+  ['a photo beside HTML that is too long to look for it', mixed(html('x'.repeat(2_100_000)), photo('a')), []],
   ['an image of the HTML', mixed(png('Content-ID: <a>')).replace('mixed', 'related'), []],
   [
     'an image that is an attachment all the same',

@@ -32,7 +32,7 @@ test('a file: its bytes as they were sent, under a name of ours', async () => {
     type: { value: 'application/pdf', params: [{ name: 'name', raw: LONG }] },
     disposition: { value: '', params: [] },
     encoding: 'base64',
-    hasContentId: false,
+    contentId: '',
     bodyStart: 0,
     bodyEnd: 8,
     children: [],

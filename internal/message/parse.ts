@@ -7,6 +7,7 @@ import { cut, oneLine } from './clean.ts'
 import { decodeFile, type Range } from './decode.ts'
 import { Filenames } from './filename.ts'
 import { isWanted, readHeaders } from './headers.ts'
+import { inlineImages } from './inline.ts'
 import { LIMITS, PARSER } from './limits.ts'
 import type { ParsedAttachment, ParsedMessage, ParseLimits } from './message.ts'
 import { FLAGS, type Flag, type QuarantineReason } from './reasons.ts'
@@ -40,11 +41,12 @@ async function read({ path, workDir, limits }: Job): Promise<ParsedMessage> {
   const structure = await readStructure(bytes, { sizeBytes, limits, wanted: isWanted })
   const { root, flags, bareCr } = structure
   const leaves = leavesOf(root)
-  const files = leaves.filter((part) => !isText(part) && !isInlineImage(part))
+  const range = (part: Part): Range => ({ path, start: part.bodyStart, end: part.bodyEnd, bareCr })
+  const inline = await inlineImages(leaves, range)
+  const files = leaves.filter((part) => !isText(part) && !inline.has(part))
   if (files.length > LIMITS.attachmentsMax) {
     throw new Refused('too_many_attachments', `${files.length} attachments, more than ${LIMITS.attachmentsMax}`)
   }
-  const range = (part: Part): Range => ({ path, start: part.bodyStart, end: part.bodyEnd, bareCr })
   const headers = await readHeaders(structure.fields, structure.receivedCount, flags)
   const { text, snippet } = await searchableText({ root, flags, range })
   const attachments = await writeFiles(files, { range, workDir, flags })
@@ -60,17 +62,6 @@ async function read({ path, workDir, limits }: Job): Promise<ParsedMessage> {
 }
 
 const leavesOf = (part: Part): Part[] => (part.children.length === 0 ? [part] : part.children.flatMap(leavesOf))
-
-/** Shown within the text, so no file that came with it: said to be inline, or part of the HTML (RFC 2387 1, RFC 2392 2). */
-function isInlineImage(part: Part): boolean {
-  if (!part.type.value.startsWith('image/') || part.disposition.value === 'attachment') return false
-  return part.disposition.value === 'inline' || (part.hasContentId && isRelated(part))
-}
-
-function isRelated(part: Part): boolean {
-  for (let up = part.parent; up; up = up.parent) if (up.type.value === 'multipart/related') return true
-  return false
-}
 
 interface Writing {
   range(part: Part): Range

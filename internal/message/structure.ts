@@ -17,7 +17,8 @@ export interface Part {
   disposition: Structured
   /** Content-Transfer-Encoding in lower case, empty if there is none. */
   encoding: string
-  hasContentId: boolean
+  /** Without its angle brackets (RFC 2392 2), empty if there is none. */
+  contentId: string
   /** Offsets of the body in the message; `bodyEnd` is not part of it. Of a multipart: everything inside. */
   bodyStart: number
   bodyEnd: number
@@ -231,7 +232,7 @@ function opened(parentDepth: number, collector: FieldCollector): Open {
     type: NOTHING,
     disposition: NOTHING,
     encoding: '',
-    hasContentId: false,
+    contentId: '',
     bodyStart: 0,
     bodyEnd: 0,
     children: [],
@@ -241,12 +242,19 @@ function opened(parentDepth: number, collector: FieldCollector): Open {
 
 const FILE = 'application/octet-stream'
 
+const hasParameter = (from: Structured, name: string): boolean =>
+  from.params.some((each) => each.name.split('*')[0] === name)
+
+/** Has a file name, in either place. */
+export const isNamed = ({ type, disposition }: Pick<Part, 'type' | 'disposition'>): boolean =>
+  hasParameter(disposition, 'filename') || hasParameter(type, 'name')
+
 /** Says so itself: disposition attachment, or a file name. */
-export function isFile({ type, disposition }: Pick<Part, 'type' | 'disposition'>): boolean {
-  const named = (from: Structured, name: string): boolean => from.params.some((p) => p.name.split('*')[0] === name)
+export function isFile(part: Pick<Part, 'type' | 'disposition'>): boolean {
+  const { disposition } = part
   const other = disposition.value !== '' && disposition.value !== 'inline' && disposition.value !== 'attachment'
   // RFC 2183 2.8: an unknown disposition is taken as attachment.
-  return disposition.value === 'attachment' || other || named(disposition, 'filename') || named(type, 'name')
+  return disposition.value === 'attachment' || other || isNamed(part)
 }
 
 /** The first field of each name counts. */
@@ -259,5 +267,5 @@ function describe(part: Part, fields: Field[]): void {
     part.parent?.type.value === 'multipart/digest' ? 'message/rfc822' : isFile(part) ? FILE : 'text/plain'
   part.type = /^[\w.+-]+\/[\w.+-]+$/.test(type.value) ? type : { value: fallback, params: type.params }
   part.encoding = structured(first('content-transfer-encoding') ?? '').value
-  part.hasContentId = first('content-id') !== undefined
+  part.contentId = (first('content-id') ?? '').trim().replace(/^<|>$/g, '')
 }
