@@ -47,7 +47,9 @@ async function currentTopics(admin: Admin, wanted: readonly TopicShape[]): Promi
     name,
     partitions: partitions.length,
     replication: partitions[0]?.replicas.length ?? 0,
-    config: Object.fromEntries((configs.get(name) ?? []).map(({ configName, configValue }) => [configName, configValue])),
+    config: Object.fromEntries(
+      (configs.get(name) ?? []).map(({ configName, configValue }) => [configName, configValue]),
+    ),
   }))
 }
 
