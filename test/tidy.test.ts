@@ -65,6 +65,7 @@ const HOMES: Record<string, readonly string[]> = {
   kysely: ['internal/store'],
   'better-sqlite3': ['internal/store', 'internal/eventlog', 'internal/directory'],
   typebox: ['internal/eventlog'],
+  kafkajs: ['internal/eventlog'],
   pino: ['internal/daemon'],
   commander: ['internal/cli'],
   nodemailer: ['internal/cli'],

@@ -126,17 +126,17 @@ describe('publishing', () => {
   test('killed twice during a publish: nothing acknowledged is lost, each message in its order', async () => {
     const log = open({ appendMaxMs: 4000 })
     const messages = Array.from({ length: 16 }, (_, n) => ofOneMessage(`killed${n}`, 400))
-    let [rejections, acknowledged] = [0, 0]
+    const counts = { rejections: 0, acknowledged: 0 }
     const appended = Promise.all(
       messages.map(async (events) => {
         for (const event of events) {
-          rejections += await insist(log, [event])
-          acknowledged += 1
+          counts.rejections += await insist(log, [event])
+          counts.acknowledged += 1
         }
       }),
     )
     for (const share of [0.2, 0.5]) {
-      while (acknowledged < share * 6400) await sleep(5)
+      await until(() => counts.acknowledged >= share * 6400)
       await kafka.kill(0)
       await sleep(500)
       await kafka.restart(0)
@@ -144,7 +144,7 @@ describe('publishing', () => {
     await appended
     const there = await all(log)
     for (const events of messages) expect(firsts(there, events)).toEqual(idsOf(events))
-    expect(there.length - 6400).toBeLessThanOrEqual(rejections)
+    expect(there.length - 6400).toBeLessThanOrEqual(counts.rejections)
   }, 120_000)
 
   test('what waits behind a failed send fails with it, so that nothing overtakes', async () => {

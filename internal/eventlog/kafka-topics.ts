@@ -79,13 +79,13 @@ async function take(admin: Admin, step: TopicStep): Promise<void> {
   }
 }
 
-/** DYNAMIC_TOPIC_CONFIG of DescribeConfigs: set on the topic itself. */
-const SET_ON_TOPIC = 1
+/** Set on the topic itself, not by the brokers or by default. */
+const SET_ON_TOPIC = kafkajs.ConfigSource.TOPIC_CONFIG
 
 /** kafkajs only knows the request that replaces a topic's whole configuration: what others have set goes along. */
 async function configure(admin: Admin, { name, config }: TopicShape): Promise<void> {
   const set = ((await configsOf(admin, [name])).get(name) ?? []).filter(
-    ({ configSource }) => Number(configSource) === SET_ON_TOPIC,
+    ({ configSource }) => configSource === SET_ON_TOPIC,
   )
   const all = { ...Object.fromEntries(set.map(({ configName, configValue }) => [configName, configValue])), ...config }
   const configEntries = Object.entries(all).map(([key, value]) => ({ name: key, value }))
