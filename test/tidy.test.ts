@@ -66,6 +66,8 @@ const HOMES: Record<string, readonly string[]> = {
   'better-sqlite3': ['internal/store', 'internal/eventlog', 'internal/directory'],
   typebox: ['internal/eventlog'],
   kafkajs: ['internal/eventlog'],
+  '@aws-sdk/client-s3': ['internal/blob'],
+  pg: ['internal/store'],
   pino: ['internal/daemon'],
   commander: ['internal/cli'],
   nodemailer: ['internal/cli'],
