@@ -16,6 +16,8 @@ const BY_NAME: Readonly<Record<string, BlobFault>> = {
   QuotaExceeded: 'server',
   // 404: somebody else ended a multipart upload; the next try begins a new one.
   NoSuchUpload: 'server',
+  // 404 of a HEAD for an object that is listed: it came in between.
+  NotFound: 'server',
   // 409: another request on the same key at the same time.
   OperationAborted: 'server',
   ConditionalRequestConflict: 'server',
@@ -46,11 +48,20 @@ export function s3Fault(what: string, error: unknown): BlobError {
   return new BlobError(fault, `${what}: ${shown.join(' ')}`, { cause: error })
 }
 
-/** The store says that there is no such object (and not that there is no such bucket). HEAD has no body to say which. */
-export function isMissing(error: unknown): boolean {
-  const { names } = factsOf(error)
-  return names.includes('NoSuchKey') || names.includes('NotFound')
+/** The store says that there is no such object, and not that there is no such bucket. */
+export const isMissing = (error: unknown): boolean => factsOf(error).names.includes('NoSuchKey')
+
+/**
+ * There may be no such object: a HEAD has no body to say whether the bucket is missing, and who may list only a part of the
+ * bucket is told 403 of what is not there.
+ */
+export function maybeMissing(error: unknown): boolean {
+  const { status, names } = factsOf(error)
+  return names.includes('NotFound') || names.includes('AccessDenied') || (status === 403 && names.every(isNoCode))
 }
+
+/** How the SDK names an error whose answer had no body. */
+const isNoCode = (name: string) => /^(403|Forbidden|Unknown(Error)?)$/.test(name)
 
 function byStatus(status: number | undefined): BlobFault {
   if (status === undefined) return 'server'

@@ -12,7 +12,7 @@ import { Readable } from 'node:stream'
 import { BlobError, checkKey, type BlobStore, type Stored } from './blob.ts'
 import { patiently, type Patience } from './patience.ts'
 import { openBucket, type Bucket, type S3BlobsOptions } from './s3-client.ts'
-import { isMissing, s3Fault } from './s3-fault.ts'
+import { isMissing, maybeMissing, s3Fault } from './s3-fault.ts'
 import { putObject } from './s3-put.ts'
 
 export { S3_LIMITS, type S3BlobsOptions } from './s3-client.ts'
@@ -32,34 +32,49 @@ export function s3Blobs(options: S3BlobsOptions): BlobStore & { close(): void } 
     },
     async head(key) {
       checkKey(key)
-      return (await headObject(bucket, key)) ?? confirmMissing(bucket, key)
+      return headObject(bucket, key)
     },
     list: (prefix) => listed(bucket, prefix),
     async delete(key) {
       checkKey(key)
       const command = new DeleteObjectCommand({ Bucket: bucket.bucket, Key: bucket.full(key) })
-      await unlessMissing(bucket, `DELETE ${key}`, (abortSignal) => bucket.client.send(command, { abortSignal }))
+      await unlessMissing(bucket, { method: 'DELETE', key }, (abortSignal) =>
+        bucket.client.send(command, { abortSignal }),
+      )
     },
     close: () => bucket.client.destroy(),
   }
 }
 
-/** Asks; undefined if the store says that there is no such object. */
-function unlessMissing<T>(bucket: Bucket, what: string, send: (signal: AbortSignal) => Promise<T>) {
-  return bucket.ask(what, async ({ signal }) => {
-    try {
-      return await send(signal)
-    } catch (error) {
-      if (isMissing(error)) return undefined
-      throw error
-    }
-  })
+/** Asks about one object; undefined if there is none. */
+async function unlessMissing<T>(
+  bucket: Bucket,
+  { method, key }: { method: string; key: string },
+  send: (signal: AbortSignal) => Promise<T>,
+): Promise<T | undefined> {
+  try {
+    return await bucket.ask(`${method} ${key}`, ({ signal }) => send(signal))
+  } catch (error) {
+    const { cause } = error as BlobError
+    if (isMissing(cause) || (maybeMissing(cause) && !(await isListed(bucket, key)))) return undefined
+    throw error
+  }
+}
+
+/** Whether the object is there, from an answer that also says when there is no bucket or no right to ask. */
+async function isListed(bucket: Bucket, key: string): Promise<boolean> {
+  const Prefix = bucket.full(key)
+  const command = new ListObjectsV2Command({ Bucket: bucket.bucket, Prefix, MaxKeys: 1 })
+  const page = await bucket.ask(`LIST ${key}`, ({ signal }) => bucket.client.send(command, { abortSignal: signal }))
+  return page.Contents?.[0]?.Key === Prefix
 }
 
 async function getObject(bucket: Bucket, key: string): Promise<{ stored: Stored; body: Readable } | undefined> {
   const what = `GET ${key}`
   const command = new GetObjectCommand({ Bucket: bucket.bucket, Key: bucket.full(key) })
-  const found = await unlessMissing(bucket, what, (abortSignal) => bucket.client.send(command, { abortSignal }))
+  const found = await unlessMissing(bucket, { method: 'GET', key }, (abortSignal) =>
+    bucket.client.send(command, { abortSignal }),
+  )
   if (found === undefined) return undefined
   const source = found.Body as Readable
   try {
@@ -73,17 +88,10 @@ async function getObject(bucket: Bucket, key: string): Promise<{ stored: Stored;
 
 async function headObject(bucket: Bucket, key: string): Promise<Stored | undefined> {
   const command = new HeadObjectCommand({ Bucket: bucket.bucket, Key: bucket.full(key) })
-  const found = await unlessMissing(bucket, `HEAD ${key}`, (abortSignal) =>
+  const found = await unlessMissing(bucket, { method: 'HEAD', key }, (abortSignal) =>
     bucket.client.send(command, { abortSignal }),
   )
   return found && storedOf(key, { ...found, Size: found.ContentLength })
-}
-
-/** The answer to a HEAD has no body, so 404 may also mean that the bucket is missing. A GET tells, and that is `client`. */
-async function confirmMissing(bucket: Bucket, key: string): Promise<Stored | undefined> {
-  const found = await getObject(bucket, key)
-  found?.body.destroy()
-  return found?.stored
 }
 
 /** The source's bytes. An error, an end that comes too early or a pause of the store is a BlobError; the reader may pause. */

@@ -15,6 +15,7 @@ export const ACK_MS = 5000
 const METADATA_MS = 10_000
 /** An answer about topics and offsets comes within this time or not at all. */
 const ASK_MAX_MS = 15_000
+const ASK_PAUSE_MS = 200
 
 /** About 12 s of tries: a broker's restart and an election are ridden out. All fields are set, since kafkajs' defaults depend on NODE_ENV. */
 export const RETRY = {
@@ -85,6 +86,12 @@ export function asEventLogError(error: unknown): EventLogError {
   return new EventLogError(FAULTS[type ?? cause?.type ?? ''] ?? 'server', `event log: ${message}`, { cause: error })
 }
 
+/** kafkajs wraps an error when it gives up; the cause says what it was. */
+function mayPass(error: unknown): boolean {
+  const { retriable, cause } = error as { retriable?: boolean; cause?: { retriable?: boolean } }
+  return cause?.retriable ?? retriable ?? false
+}
+
 /** Questions about topics and offsets, over one connection that is made when it is needed. */
 export class Desk {
   readonly #kafka: Kafka
@@ -96,16 +103,23 @@ export class Desk {
     this.#clock = clock
   }
 
-  /** Rejects with EventLogError, within ASK_MAX_MS. After trouble the next question takes a new connection, and new metadata. */
+  /**
+   * Rejects with EventLogError, within ASK_MAX_MS. What may pass is asked again over a new connection, which has new metadata:
+   * kafkajs takes the first "not the leader" for an answer.
+   */
   async ask<T>(question: (admin: Admin) => Promise<T>): Promise<T> {
-    this.#admin ??= this.#connected()
-    const admin = this.#admin
-    try {
-      return await within(this.#clock, ASK_MAX_MS, admin.then(question))
-    } catch (error) {
-      if (this.#admin === admin) this.#admin = undefined
-      void leave(admin)
-      throw asEventLogError(error)
+    const deadline = this.#clock.monotonic() + ASK_MAX_MS
+    for (;;) {
+      this.#admin ??= this.#connected()
+      const admin = this.#admin
+      try {
+        return await within(this.#clock, deadline - this.#clock.monotonic(), admin.then(question))
+      } catch (error) {
+        if (this.#admin === admin) this.#admin = undefined
+        void leave(admin)
+        if (!mayPass(error) || this.#clock.monotonic() + ASK_PAUSE_MS >= deadline) throw asEventLogError(error)
+        await this.#clock.sleep(ASK_PAUSE_MS)
+      }
     }
   }
 

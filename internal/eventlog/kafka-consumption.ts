@@ -33,10 +33,10 @@ export interface ConsumptionOptions {
   clock: Clock
   log: Log
   /** Name on the wire of a topic of the catalogue, and back. */
-  wire(topic: string): string
-  plain(wire: string): string
+  wire: (topic: string) => string
+  plain: (wire: string) => string
   /** Group of an iteration that shares with nobody; fresh each time. */
-  readerGroup(): string
+  readerGroup: () => string
 }
 
 /** The batches that `want` asks for. Rejects with EventLogError when kafkajs has used up its tries. */
@@ -198,48 +198,45 @@ class Reading {
   }
 
   /** Hands one fetched batch over, piece by piece. Throws what kafkajs must know: that the group rebalances. */
-  async #eachBatch({ batch, heartbeat, resolveOffset, commitOffsetsIfNecessary }: EachBatchPayload): Promise<void> {
+  async #eachBatch(payload: EachBatchPayload): Promise<void> {
+    const { batch } = payload
     const place = this.#places.at(this.#options.plain(batch.topic), batch.partition)
     if (place === undefined) return
-    await this.#alive(place.ready, heartbeat)
+    await this.#alive(place.ready, payload)
     if (!this.#places.holds(place) || this.handoff.ended) return
     if (fetchedFrom(batch) !== place.next) {
       this.#seek(place)
       return
     }
-    const before = place.next
     const wanted = batch.messages.filter(({ offset }) => Number(offset) < place.end)
+    let read = true
     for (const piece of pieces(wanted, this.#want.batchMax)) {
-      const last = piece.at(-1)
-      if (last === undefined || !(await this.#give(place, piece, heartbeat))) break
-      place.next = Number(last.offset) + 1
-      resolveOffset(last.offset)
+      read = await this.#give(place, piece, payload)
+      if (!read) break
+      place.next = Number(piece.at(-1)?.offset) + 1
+      payload.resolveOffset(String(place.next - 1))
     }
-    const finished = Number(batch.lastOffset())
-    if (place.next >= place.end || wanted.length === batch.messages.length) {
-      // Offsets without a message count as read once all messages around them are.
-      const all = wanted.length === 0 || place.next > Number(wanted.at(-1)?.offset)
-      if (all) place.next = Math.max(place.next, Math.min(finished + 1, place.end))
-    }
-    if (place.next > before) await this.#hint(place, commitOffsetsIfNecessary)
+    // Offsets without a message count as read with the messages around them.
+    if (read) place.next = Math.max(place.next, Math.min(Number(batch.lastOffset()) + 1, place.end))
+    await this.#hint(place, payload)
     this.#checkFinished()
   }
 
   /** True when the caller came back from the piece, and the partition is still ours. */
-  async #give(place: Place, piece: readonly KafkaMessage[], heartbeat: () => Promise<void>): Promise<boolean> {
+  async #give(place: Place, piece: readonly KafkaMessage[], payload: EachBatchPayload): Promise<boolean> {
     const { topic, partition } = place
     const events = piece.flatMap((message) => eventOf({ topic, partition }, message, this.#options.log))
     if (events.length === 0) return true
     const offer = this.handoff.offer(events)
     try {
-      return (await this.#alive(offer.done, heartbeat)) && this.#places.holds(place)
+      return (await this.#alive(offer.done, payload)) && this.#places.holds(place)
     } finally {
       offer.withdraw()
     }
   }
 
   /** Waits for what takes the caller's time, with heartbeats. Rejects when the group rebalances. */
-  async #alive<T>(waited: Promise<T>, heartbeat: () => Promise<void>): Promise<T> {
+  async #alive<T>(waited: Promise<T>, payload: EachBatchPayload): Promise<T> {
     const { clock } = this.#options
     for (;;) {
       const pause = new AbortController()
@@ -250,15 +247,17 @@ class Reading {
       } finally {
         pause.abort()
       }
-      await heartbeat()
+      await payload.heartbeat()
     }
   }
 
-  async #hint({ topic, partition, next }: Place, commit: EachBatchPayload['commitOffsetsIfNecessary']): Promise<void> {
+  async #hint({ topic, partition, next }: Place, payload: EachBatchPayload): Promise<void> {
     if (this.#want.group === undefined) return
     const { log, wire } = this.#options
     try {
-      await commit({ topics: [{ topic: wire(topic), partitions: [{ partition, offset: String(next) }] }] })
+      await payload.commitOffsetsIfNecessary({
+        topics: [{ topic: wire(topic), partitions: [{ partition, offset: String(next) }] }],
+      })
     } catch (error) {
       log.debug({ topic, partition, err: error }, 'the group did not take a committed offset')
     }

@@ -82,9 +82,9 @@ export class Publisher {
   async close(): Promise<void> {
     this.#closed = true
     for (const lane of this.#lanes.values()) this.#rejectWaiting(lane, new EventLogError('closed', 'event log: closed'))
-    await Promise.allSettled([...(this.#session?.sends ?? [])])
+    await Promise.allSettled(this.#session?.sends ?? new Set<Promise<unknown>>())
     this.#retire(this.#session)
-    await Promise.allSettled([...this.#ending])
+    await Promise.allSettled(this.#ending)
   }
 
   #enqueue(event: Outgoing, deadline: number): Promise<void> {
@@ -107,7 +107,7 @@ export class Publisher {
   async #run(lane: Lane): Promise<void> {
     lane.busy = true
     // What is appended in the same turn goes along.
-    await undefined
+    await Promise.resolve()
     while (lane.waiting.length > 0) {
       const items = takeSend(lane.waiting)
       try {
@@ -199,7 +199,7 @@ export class Publisher {
     session.retired = true
     if (this.#session === session) this.#session = undefined
     const ended = leave(session.connected)
-      .then(() => Promise.allSettled([...session.sends]))
+      .then(() => Promise.allSettled(session.sends))
       .then(() => leave(Promise.resolve(session.producer)))
       .finally(() => this.#ending.delete(ended))
     this.#ending.add(ended)

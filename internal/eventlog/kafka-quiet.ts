@@ -6,7 +6,7 @@ import { createRequire } from 'node:module'
 
 interface RequestQueue {
   pending: unknown[]
-  scheduleCheckPendingRequests(): void
+  scheduleCheckPendingRequests: (this: RequestQueue) => void
 }
 
 const require = createRequire(import.meta.url)

@@ -47,7 +47,9 @@ async function currentTopics(admin: Admin, wanted: readonly TopicShape[]): Promi
     name,
     partitions: partitions.length,
     replication: partitions[0]?.replicas.length ?? 0,
-    config: Object.fromEntries((configs.get(name) ?? []).map(({ configName, configValue }) => [configName, configValue])),
+    config: Object.fromEntries(
+      (configs.get(name) ?? []).map(({ configName, configValue }) => [configName, configValue]),
+    ),
   }))
 }
 
@@ -77,13 +79,13 @@ async function take(admin: Admin, step: TopicStep): Promise<void> {
   }
 }
 
-/** DYNAMIC_TOPIC_CONFIG of DescribeConfigs: set on the topic itself. */
-const SET_ON_TOPIC = 1
+/** Set on the topic itself, not by the brokers or by default. */
+const SET_ON_TOPIC = kafkajs.ConfigSource.TOPIC_CONFIG
 
 /** kafkajs only knows the request that replaces a topic's whole configuration: what others have set goes along. */
 async function configure(admin: Admin, { name, config }: TopicShape): Promise<void> {
   const set = ((await configsOf(admin, [name])).get(name) ?? []).filter(
-    ({ configSource }) => Number(configSource) === SET_ON_TOPIC,
+    ({ configSource }) => configSource === SET_ON_TOPIC,
   )
   const all = { ...Object.fromEntries(set.map(({ configName, configValue }) => [configName, configValue])), ...config }
   const configEntries = Object.entries(all).map(([key, value]) => ({ name: key, value }))

@@ -63,13 +63,7 @@ export function kafkaEventLog(options: KafkaEventLogOptions): EventLog {
       for (const { type, data } of events) validateData(type, data)
       if (events.length === 0) return
       const counts = await partitions.known()
-      const outgoing = events.map((event) => outgoingOf(event, counts, wire))
-      try {
-        await publisher.publish(outgoing)
-      } catch (error) {
-        partitions.doubt()
-        throw error
-      }
+      await publisher.publish(events.map((event) => outgoingOf(event, counts, wire)))
     },
     consume: (want) => {
       const signal = AbortSignal.any([want.signal, readers.signal])
@@ -112,34 +106,28 @@ class PartitionCounts {
     this.#wire = wire
   }
 
-  /** The last known numbers serve while the cluster cannot be asked. Rejects with EventLogError, also if a topic is not there. */
+  /** What is known serves while it is asked for again: that may take long, and must not hold up an append. Rejects with EventLogError. */
   async known(): Promise<ReadonlyMap<string, number>> {
-    if (this.#last !== undefined && this.#clock.monotonic() < this.#until) return this.#last
-    this.#answer ??= this.#ask().finally(() => (this.#answer = undefined))
-    try {
-      this.#last = await this.#answer
-      this.#until = this.#clock.monotonic() + PARTITIONS_MS
-    } catch (error) {
-      if (this.#last === undefined) throw error
-    }
+    if (this.#clock.monotonic() >= this.#until) this.#answer ??= this.#ask().finally(() => (this.#answer = undefined))
+    if (this.#last === undefined) return this.#answer ?? this.#ask()
+    // No answer: the next append asks again.
+    void this.#answer?.catch((error: unknown) => error)
     return this.#last
-  }
-
-  /** Asks again before the next append. */
-  doubt(): void {
-    this.#until = -Infinity
   }
 
   async #ask(): Promise<ReadonlyMap<string, number>> {
     const names = TOPICS.map((topic) => this.#wire(topic))
     const { topics } = await this.#desk.ask((admin) => admin.fetchTopicMetadata({ topics: names }))
     const found = new Map(topics.map(({ name, partitions }) => [name, partitions.length]))
-    return new Map(
+    const counts = new Map(
       TOPICS.map((topic) => {
         const count = found.get(this.#wire(topic)) ?? 0
         if (count === 0) throw new EventLogError('server', `event log: no topic ${this.#wire(topic)}; make it first`)
-        return [topic, count]
+        return [topic, count] as const
       }),
     )
+    this.#last = counts
+    this.#until = this.#clock.monotonic() + PARTITIONS_MS
+    return counts
   }
 }

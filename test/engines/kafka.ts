@@ -192,9 +192,7 @@ async function end(child: ChildProcess, gently: boolean): Promise<void> {
 /** Ports that are free now, each held until all are known. */
 async function freePorts(count: number): Promise<number[]> {
   const servers = Array.from({ length: count }, () => createServer().listen(0, '127.0.0.1'))
-  await Promise.all(
-    servers.map((server) => server.listening || new Promise((resolve) => server.once('listening', resolve))),
-  )
+  await Promise.all(servers.map((server) => new Promise((resolve) => server.once('listening', resolve))))
   const ports = servers.map((server) => (server.address() as AddressInfo).port)
   await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))))
   return ports
