@@ -8,6 +8,7 @@ import { openDirectory } from '../internal/directory/snapshot.ts'
 import { parsePath, type Mailbox } from '../internal/envelope/envelope.ts'
 import { indexer, type Indexed } from '../internal/indexer/indexer.ts'
 import { parserPool } from '../internal/message/message.ts'
+import type { Log } from '../internal/ports/ports.ts'
 import { smtpServer } from '../internal/smtp/smtp.ts'
 import { directoryRows, directoryVersion } from '../internal/store/store.ts'
 import { uploader } from '../internal/upload/upload.ts'
@@ -35,12 +36,13 @@ async function opened<T>(dir: string, open: Promise<T>): Promise<T> {
 }
 
 /** A loop that runs until it is told to stop; one that ends before has failed. */
-function looping(name: string, run: (signal: AbortSignal) => Promise<void>): Part {
+function looping(log: Log, name: string, run: (signal: AbortSignal) => Promise<void>): Part {
   const stopping = new AbortController()
   const running = run(stopping.signal).then(() => {
     if (!stopping.signal.aborted) throw new Error('it ended by itself')
   })
-  heardLater(running)
+  // It may fail while other parts still start, before runParts listens, and that must not end the process unheard.
+  running.catch((error: unknown) => log.error({ err: error, part: name }, 'a loop failed'))
   return {
     name,
     running,
@@ -50,9 +52,6 @@ function looping(name: string, run: (signal: AbortSignal) => Promise<void>): Par
     },
   }
 }
-
-/** A part may fail while others still start: runParts hears of it then, and until then it is no unhandled rejection. */
-const heardLater = (running: Promise<void>): void => void running.catch(() => undefined)
 
 export interface SmtpdOptions {
   /** Told of each durable entry, so that a reader in this process need not wait for its next look. */
@@ -67,7 +66,7 @@ export async function startSmtpd(around: Surroundings, options: SmtpdOptions): P
   const path = snapshotPath(around)
   const metrics = spoolMetrics(registry)
   const broken = Promise.withResolvers<void>()
-  heardLater(broken.promise)
+  broken.promise.catch((error: unknown) => log.error({ err: error }, 'the process ends and has to be started again'))
   const poisoned = (error: Error): void => {
     log.error({ err: error }, 'the spool met a disk error and takes no more mail')
     if (options.endWhenPoisoned) broken.reject(error)
@@ -112,7 +111,7 @@ export async function startSmtpd(around: Surroundings, options: SmtpdOptions): P
   ]
   const parts: Part[] = [
     { name: 'spool', running: broken.promise, stop: () => spool.close() },
-    looping('spool space', (signal) => space.run(signal)),
+    looping(log, 'spool space', (signal) => space.run(signal)),
     { name: 'directory', stop: async () => directory.close() },
     { name: 'smtp', stop: () => door.close(config.smtpDrainTimeoutMs) },
   ]
@@ -156,8 +155,8 @@ export async function startUploaderd(
   await refresher.look()
   const parts: Part[] = [
     { name: 'spool reader', stop: () => reader.close() },
-    looping('uploader', (signal) => stage.run(signal)),
-    looping('directory refresher', (signal) => refreshDirectory(refresher, signal)),
+    looping(log, 'uploader', (signal) => stage.run(signal)),
+    looping(log, 'directory refresher', (signal) => refreshDirectory(refresher, signal)),
   ]
   return { parts, checks: [], wake: () => reader.wake() }
 }
@@ -199,7 +198,7 @@ export async function startIndexerd(
   })
   const parts: Part[] = [
     { name: 'parsers', stop: () => parsers.close() },
-    looping('indexer', (signal) => stage.run(signal)),
+    looping(log, 'indexer', (signal) => stage.run(signal)),
   ]
   return { parts, checks: [] }
 }

@@ -90,6 +90,8 @@ export async function keepBytes(place: Place, { segment, offset, end, reason, id
     return true
   } catch (error) {
     if (isNoSpace(error)) return false
+    // A segment that its writer has taken back: nothing in it was acknowledged.
+    if (isMissing(error) && (await sizeOf(fs, `${layout.log}/${segment}`)) === undefined) return true
     throw error
   }
 }

@@ -99,6 +99,17 @@ test('a failed fsync is never tried again on that file', async () => {
   expect(syncs() - before).toBe(1)
 })
 
+test('bodies that share a failed sync of their directory are none of them acknowledged, and it is not tried again', async () => {
+  const disk = new MemFs()
+  const writer = await openWriter(testOptions(disk))
+  disk.fail({ call: 'syncDirectory', path: '/large', error: 'EIO', nth: 1 })
+  const syncs = () => disk.calls.filter((call) => call === 'syncDirectory /spool/large').length
+  const before = syncs()
+  const all = await Promise.all([1, 2, 3].map((n) => faultOf(put(writer, message(n, LARGE)))))
+  expect(all).toEqual(['poisoned', 'poisoned', 'poisoned'])
+  expect(syncs() - before).toBe(1)
+})
+
 test('a full disk is cut back to the last committed frame, and the log goes on in a new segment', async () => {
   const disk = new MemFs()
   const options = testOptions(disk)
@@ -177,6 +188,18 @@ test('what is reserved is not promised twice, and release() gives it back once',
   held.release()
   expect(writer.stats().reservedBytes).toBe(0)
   expect(await faultOf(writer.reserve(150 * MIB))).toBe('none')
+})
+
+test.each([
+  [100, 'with an answer of statfs that is believed'],
+  [0, 'with one that all of them wait for'],
+])('what several ask for at one moment is promised to as many as it is there for (%d ms: %s)', async (spaceAgeMs) => {
+  const disk = new MemFs()
+  disk.space = { ...SPACE, freeBytes: 250 * MIB }
+  const limits = { freeMinBytes: 100 * MIB, freeResumeBytes: 100 * MIB, spaceAgeMs }
+  const writer = await openWriter(testOptions(disk, { limits }))
+  const all = await Promise.all([1, 2, 3].map(() => faultOf(writer.reserve(100 * MIB))))
+  expect(all).toEqual(['none', 'full', 'full'])
 })
 
 test.each([

@@ -122,9 +122,11 @@ export class Follow {
     await current.file.close()
   }
 
+  /** Also by its absence: a writer that took it back and was started anew uses its sequence again. */
   async #isSuperseded({ tracked }: Current): Promise<boolean> {
+    const { name, sequence } = tracked.segment
     const segments = await listSegments(this.#options.fs, this.#options.layout.log)
-    return segments.some(({ sequence }) => sequence > tracked.segment.sequence)
+    return segments.every((each) => each.name !== name) || segments.some((each) => each.sequence > sequence)
   }
 
   /** Opens the oldest segment that was not read to its end. */

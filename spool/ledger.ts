@@ -45,9 +45,16 @@ export class Ledger {
 
   /** Rejects `full` if `bytes` do not fit above the floor, `mounted` if the directory is another one. */
   async check(bytes: number): Promise<void> {
-    if (this.#options.clock.monotonic() - this.#readAt >= this.#options.limits.spaceAgeMs) {
-      await (this.#reading ??= this.#read().finally(() => (this.#reading = undefined)))
-    }
+    await this.#refresh()
+    this.#mustFit(bytes)
+  }
+
+  async #refresh(): Promise<void> {
+    if (this.#options.clock.monotonic() - this.#readAt < this.#options.limits.spaceAgeMs) return
+    await (this.#reading ??= this.#read().finally(() => (this.#reading = undefined)))
+  }
+
+  #mustFit(bytes: number): void {
     this.#judge()
     if (this.#short) throw new SpoolError('full', 'the spool is short of disk space')
     if (this.#left() - bytes < this.#options.limits.freeMinBytes) {
@@ -57,7 +64,9 @@ export class Ledger {
 
   async reserve(bytes: number): Promise<Reservation> {
     if (!Number.isSafeInteger(bytes) || bytes < 0) throw new RangeError(`cannot reserve ${bytes} bytes`)
-    await this.check(bytes)
+    await this.#refresh()
+    // In one step: of several that wait here, each must see what those before it took.
+    this.#mustFit(bytes)
     this.#reserved += bytes
     let held = bytes
     return {

@@ -176,6 +176,29 @@ test('a torn tail that a recovering writer cuts under a reader is skipped by non
   expect(disk.files('/spool/aside').filter((name) => name.endsWith('.bytes'))).toHaveLength(1)
 })
 
+test.each([
+  ['the same writer goes on', false],
+  ['a writer that was started anew goes on', true],
+])('a segment that its writer took back, under a reader that has it open, holds nothing up: %s', async (_, restart) => {
+  const { disk, options, writer } = await spoolOf(0)
+  const reader = await openReader(options)
+  // The disk fills in the middle of the segment's first write; before the segment goes, the reader finds it.
+  const unlink = disk.unlink.bind(disk)
+  disk.unlink = async (path) => {
+    if (path.endsWith('.seg')) await readAll(reader, options.clock)
+    return unlink(path)
+  }
+  disk.fail({ call: 'write', path: '/log/', nth: 1, error: 'short' })
+  disk.fail({ call: 'write', path: '/log/', nth: 2, error: 'ENOSPC' })
+  await expect(put(writer, message(1, SMALL))).rejects.toMatchObject({ fault: 'full' })
+  disk.unlink = unlink
+  if (restart) await writer.close()
+  const next = restart ? await openWriter(options) : writer
+  await put(next, message(2, SMALL))
+  expect(await readAll(reader, options.clock)).toEqual([message(2, SMALL)])
+  expect(reader.stats().pendingMessages).toBe(1)
+})
+
 test('a damaged position file means doing the work again, and is reported', async () => {
   const { disk, options } = await spoolOf(2)
   const reader = await openReader(options)

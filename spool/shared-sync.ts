@@ -1,4 +1,7 @@
-/** Lets all that ask while one sync runs share the next one: a sync covers what happened before it began, and only that. */
+/**
+ * Lets all that ask while one sync runs share the next one: a sync covers what happened before it began, and only that. A failed sync is
+ * the last: what it lost may be of those that wait for the next one, which would succeed all the same.
+ */
 export class SharedSync {
   readonly #sync: () => Promise<void>
   #running: Promise<void> | undefined
@@ -15,13 +18,17 @@ export class SharedSync {
   }
 
   #start(): Promise<void> {
-    this.#running = this.#sync().finally(() => (this.#running = undefined))
+    this.#running = this.#run()
     return this.#running
   }
 
+  async #run(): Promise<void> {
+    await this.#sync()
+    this.#running = undefined // after a failure it stays, and all that come are told of it
+  }
+
   async #afterRunning(running: Promise<void>): Promise<void> {
-    // Its failure belongs to the caller that began it; those who wait get the result of their own sync.
-    await Promise.allSettled([running])
+    await running
     this.#next = undefined
     await this.#start()
   }

@@ -93,6 +93,7 @@ describe('one message', () => {
       to: ACME,
       subject: 'Grüße',
       text: 'see attached',
+      html: '<p>see attached <img src="cid:logo@x"></p>',
       attachments: [
         { filename: 'Übersicht 2026.csv', content: 'a,b\r\n1,2\r\n', contentType: 'text/csv' },
         { filename: 'scan.pdf', content: '%PDF-1.4\n%%EOF\n', contentType: 'application/pdf' },

@@ -46,6 +46,8 @@ export type Route =
   | { kind: 'unknown_tenant' }
   | { kind: 'not_ours' }
   | { kind: 'disabled' }
+  | { kind: 'mx_lost' }
+  | { kind: 'suspended' }
   | { kind: 'unavailable' }
 
 /** What smtpd asks. Never throws: trouble of ours is `unavailable`. */
@@ -83,8 +85,7 @@ export function routeBy(settings: DirectorySettings, lookups: Lookups, mailbox: 
   const own = ROLE.test(mailbox.local) ? mailboxRoute(lookups, mailbox) : undefined
   // RFC 5321 4.5.1: also where the domain is suspended or lost its MX, so that its owner can be told about it.
   if (own !== undefined) return own.kind === 'mailbox' ? own : toPostmaster(settings, lookups)
-  if (domain?.state === 'mx_lost') return UNAVAILABLE
-  if (domain?.state === 'suspended') return { kind: 'disabled' }
+  if (domain?.state === 'mx_lost' || domain?.state === 'suspended') return { kind: domain.state }
   return ordinaryRoute(settings, lookups, mailbox)
 }
 

@@ -49,6 +49,13 @@ export const REPLIES = {
   unknown_mailbox: { code: 550, status: '5.1.1', text: 'no such mailbox here', reason: 'unknown_rcpt' },
   unknown_tenant: { code: 550, status: '5.1.1', text: 'unknown recipient organization', reason: 'unknown_rcpt' },
   not_ours: { code: 550, status: '5.7.1', text: 'relaying denied', reason: 'unknown_domain' },
+  mx_lost: {
+    code: 451,
+    status: '4.4.3',
+    text: 'this domain does not point here now, try again later',
+    reason: 'internal',
+  },
+  suspended: { code: 550, status: '5.1.2', text: 'domain suspended', reason: 'suspended' },
   disabled: { code: 550, status: '5.2.1', text: 'mailbox disabled', reason: 'suspended' },
 
   // Syntax and order of commands.

@@ -204,13 +204,23 @@ export class Session {
     return body
   }
 
-  /** The body is complete: makes it durable. The reply is true when it is returned. Never rejects for trouble of the spool. */
+  /** The body is complete: makes it durable. The reply is true when it is returned. Rejects on bugs, and then nothing is held. */
   async finish(): Promise<Reply> {
     const transaction = this.#transaction
     if (transaction?.body === undefined || transaction.entryId === undefined) return reply('internal')
+    try {
+      return await this.#commit(transaction, transaction.body, transaction.entryId)
+    } catch (error) {
+      await transaction.body.abort()
+      this.#settle(transaction, reply('internal'))
+      throw error
+    }
+  }
+
+  async #commit(transaction: Transaction, body: Body, entryId: string): Promise<Reply> {
     const { clock, metrics } = this.#house
     const startedMs = clock.monotonic()
-    const committed = await transaction.body.commit(this.#envelope(transaction, transaction.entryId))
+    const committed = await body.commit(this.#envelope(transaction, entryId))
     if (typeof committed === 'string') return this.#settle(transaction, reply(committed))
     metrics.accepted((clock.monotonic() - startedMs) / 1000, committed.sizeBytes)
     return this.#accept(transaction, committed)
@@ -331,6 +341,8 @@ function refusalOf(route: Exclude<Route, { kind: 'mailbox' }>, metrics: SmtpMetr
     case 'not_ours':
       metrics.recipient('unknown')
       return route.kind
+    case 'mx_lost':
+    case 'suspended':
     case 'disabled':
       metrics.recipient('suspended')
       return route.kind

@@ -52,6 +52,21 @@ function heldCommits(): { options: BedOptions; release: () => void } {
 
 afterEach(() => bed.close())
 
+test('an unforeseen error at the end of a mail is 451 4.3.0, holds no space, and the session goes on', async () => {
+  const broken = [true]
+  const client = await opened({
+    now: () => {
+      if (broken.pop()) throw new Error('a bug at /srv/secret')
+      return 0
+    },
+  })
+  await client.hello()
+  expect(await client.mail('Subject: x\r\n\r\n')).toBe('451 4.3.0 local error, try again later')
+  expect(bed.reservedBytes()).toBe(0)
+  expect(await client.mail('Subject: x\r\n\r\n')).toMatch(/^250 2\.0\.0/)
+  expect(await bed.kept()).toHaveLength(1)
+})
+
 describe('content', () => {
   test('is kept byte for byte, whatever the TCP segments (R3; RFC 5321 4.5.2)', async () => {
     const wire = Buffer.from('..a\r\n.b\n..\xff\r\n\r\n..\r\n.\r\n', 'latin1')

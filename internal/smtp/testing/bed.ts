@@ -17,6 +17,8 @@ export interface BedOptions {
   spool?: (real: Spool) => Spool
   directory?: (real: Directory) => Directory
   capacityBytes?: number
+  /** The wall clock of the door. */
+  now?: () => number
   port?: number
 }
 
@@ -48,6 +50,8 @@ const ROWS: DirectoryRow[] = [
   { kind: 'tenant', slug: 'tiny', sizeMax: 1000, enabled: true },
   { kind: 'tenant', slug: 'closed', sizeMax: null, enabled: false },
   { kind: 'domain', domain: 'acme.example', tenant: 'acme', state: 'active' },
+  { kind: 'domain', domain: 'lost.example', tenant: 'acme', state: 'mx_lost' },
+  { kind: 'domain', domain: 'suspended.example', tenant: 'acme', state: 'suspended' },
   { kind: 'mailbox', address: 'postmaster@mail.example', tenant: 'acme', enabled: true },
   { kind: 'mailbox', address: 'ann@acme.example', tenant: 'acme', enabled: true },
   { kind: 'mailbox', address: 'off@acme.example', tenant: 'acme', enabled: false },
@@ -75,7 +79,7 @@ export async function openBed(options: BedOptions = {}): Promise<Bed> {
     limits: { ...LIMITS, ...options.limits },
     directory: options.directory?.(directory) ?? directory,
     spool: options.spool?.(disk.writer) ?? disk.writer,
-    clock,
+    clock: { ...clock, ...(options.now && { now: options.now }) },
     ids: countedIds(),
     log: lines,
     registry,
