@@ -8,9 +8,9 @@ import type { KafkaSecurity } from './kafka-url.ts'
 
 const CONNECT_MS = 3000
 /** A broker that answers nothing for so long is given up for this request. Longer than ACK_MS, so that its own answer comes first. */
-const REQUEST_MS = 8000
+const REQUEST_MS = 5000
 /** The leader waits so long for the replicas in sync. */
-export const ACK_MS = 5000
+export const ACK_MS = 4000
 /** Leaders and partitions are looked up again after so long also when nothing failed: a frozen leader gives no error that would. */
 const METADATA_MS = 10_000
 /** An answer about topics and offsets comes within this time or not at all. */
@@ -87,7 +87,7 @@ export function asEventLogError(error: unknown): EventLogError {
 }
 
 /** kafkajs wraps an error when it gives up; the cause says what it was. */
-function mayPass(error: unknown): boolean {
+export function mayPass(error: unknown): boolean {
   const { retriable, cause } = error as { retriable?: boolean; cause?: { retriable?: boolean } }
   return cause?.retriable ?? retriable ?? false
 }

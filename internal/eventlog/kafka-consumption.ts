@@ -8,7 +8,7 @@ import type { Batch, Consumer, EachBatchPayload, Kafka, KafkaMessage } from 'kaf
 import type { Clock, Log } from '../ports/ports.ts'
 import type { Consumption, LoggedEvent } from './eventlog.ts'
 import { EventLogError } from './fault.ts'
-import { asEventLogError, metadataMaxAge, RETRY, within, type Desk } from './kafka-client.ts'
+import { asEventLogError, leave, mayPass, metadataMaxAge, RETRY, within, type Desk } from './kafka-client.ts'
 import { Handoff } from './kafka-handoff.ts'
 import { Places, placeName, type Place } from './kafka-places.ts'
 import { eventOf } from './kafka-records.ts'
@@ -24,6 +24,9 @@ const FETCH_MS = 300
 /** Most that one fetch brings: what this consumer holds in memory, for each broker. */
 const FETCH_BYTES_MAX = 4 * 1024 * 1024
 const PARTITION_BYTES_MAX = 1024 * 1024
+/** Trouble that may pass ends an iteration when it has lasted so long. */
+const TROUBLE_MAX_MS = 30_000
+const RESTART_PAUSE_MS = 300
 /** The end of an iteration waits so long for the member to leave its group; then that goes on alone. */
 const LEAVE_MAX_MS = 5000
 
@@ -66,15 +69,56 @@ class Reading {
   readonly #options: ConsumptionOptions
   readonly #want: Consumption
   readonly #places = new Places()
-  readonly #consumer: Consumer
   #ends: ReadonlyMap<string, number> | undefined
-  #started: Promise<void> = Promise.resolve()
+  #consumer: Consumer | undefined
+  /** Resolves when the consumer's start is through, well or not. */
+  #started: Promise<unknown> = Promise.resolve()
+  /** When the group or a broker last answered as it should; the clock's monotonic. */
+  #wellAt: number
 
   constructor(options: ConsumptionOptions, want: Consumption) {
     this.#options = options
     this.#want = want
-    this.#consumer = options.kafka.consumer({
-      groupId: want.group ?? options.readerGroup(),
+    this.#wellAt = options.clock.monotonic()
+  }
+
+  /** Begins; every error ends the hand-over. */
+  start(): void {
+    this.#run().catch((error: unknown) => this.handoff.end(asEventLogError(error)))
+  }
+
+  /** One member after another: a coordinator that still loads, or a broker that dies while we join, is the end to kafkajs. */
+  async #run(): Promise<void> {
+    const { clock } = this.#options
+    if (this.#want.untilEnd) this.#ends = await this.#presentEnds()
+    while (!this.handoff.ended) {
+      const trouble = await this.#untilTrouble()
+      if (!mayPass(trouble) || clock.monotonic() - this.#wellAt >= TROUBLE_MAX_MS) throw trouble
+      await clock.sleep(RESTART_PAUSE_MS)
+    }
+  }
+
+  /** Is a member until kafkajs gives up. */
+  async #untilTrouble(): Promise<unknown> {
+    const { promise: crashed, resolve: crash } = Promise.withResolvers<unknown>()
+    const consumer = this.#member()
+    consumer.on('consumer.crash', ({ payload }) => crash(payload.error))
+    this.#consumer = consumer
+    const started = this.#join(consumer)
+    this.#started = Promise.allSettled([started])
+    try {
+      await started
+      return await crashed
+    } catch (error) {
+      await leave(Promise.resolve(consumer))
+      return error
+    }
+  }
+
+  #member(): Consumer {
+    const { kafka, readerGroup } = this.#options
+    const consumer = kafka.consumer({
+      groupId: this.#want.group ?? readerGroup(),
       sessionTimeout: SESSION_MS,
       rebalanceTimeout: REBALANCE_MS,
       heartbeatInterval: HEARTBEAT_MS,
@@ -83,25 +127,19 @@ class Reading {
       maxBytesPerPartition: PARTITION_BYTES_MAX,
       metadataMaxAge,
       allowAutoTopicCreation: false,
-      // Starting anew is the caller's: it knows how long to wait.
+      // A restart of its own forgets that it was told to stop.
       retry: { ...RETRY, restartOnFailure: async () => false },
     })
-  }
-
-  start(): void {
-    this.#started = this.#run().catch((error: unknown) => this.handoff.end(asEventLogError(error)))
-  }
-
-  async #run(): Promise<void> {
-    const { topics, untilEnd } = this.#want
-    const consumer = this.#consumer
-    if (untilEnd) this.#ends = await this.#presentEnds()
     consumer.on('consumer.group_join', ({ payload }) => this.#assigned(payload.memberAssignment))
-    consumer.on('consumer.crash', ({ payload }) => this.handoff.end(asEventLogError(payload.error)))
     consumer.on('consumer.start_batch_process', ({ payload }) => this.#skipped(payload))
+    return consumer
+  }
+
+  async #join(consumer: Consumer): Promise<void> {
     await consumer.connect()
     // Past the retention there is only the beginning to go on from.
-    await consumer.subscribe({ topics: topics.map((topic) => this.#options.wire(topic)), fromBeginning: true })
+    const topics = this.#want.topics.map((topic) => this.#options.wire(topic))
+    await consumer.subscribe({ topics, fromBeginning: true })
     if (this.handoff.ended) return
     await consumer.run({
       autoCommit: false,
@@ -116,7 +154,7 @@ class Reading {
     const { clock, log } = this.#options
     this.handoff.end()
     // kafkajs forgets a stop that comes before its start is through.
-    const left = this.#started.then(() => this.#consumer.disconnect())
+    const left = this.#started.then(() => this.#consumer?.disconnect())
     await within(clock, LEAVE_MAX_MS, left).catch((error: Error) => {
       log.warn({ err: error }, 'a consumer could not leave its group in time')
     })
@@ -134,6 +172,7 @@ class Reading {
 
   /** Called by kafkajs before it fetches for a new assignment. */
   #assigned(assignment: Readonly<Record<string, number[]>>): void {
+    this.#wellAt = this.#options.clock.monotonic()
     const places = Object.entries(assignment).flatMap(([wire, partitions]) => {
       const topic = this.#options.plain(wire)
       return partitions.map((partition): Place => {
@@ -176,7 +215,7 @@ class Reading {
   }
 
   #seek({ topic, partition, next }: Place): void {
-    this.#consumer.seek({ topic: this.#options.wire(topic), partition, offset: String(next) })
+    this.#consumer?.seek({ topic: this.#options.wire(topic), partition, offset: String(next) })
   }
 
   #checkFinished(): void {
@@ -200,6 +239,7 @@ class Reading {
   /** Hands one fetched batch over, piece by piece. Throws what kafkajs must know: that the group rebalances. */
   async #eachBatch(payload: EachBatchPayload): Promise<void> {
     const { batch } = payload
+    this.#wellAt = this.#options.clock.monotonic()
     const place = this.#places.at(this.#options.plain(batch.topic), batch.partition)
     if (place === undefined) return
     await this.#alive(place.ready, payload)

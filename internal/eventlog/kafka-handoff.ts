@@ -18,6 +18,8 @@ export class Handoff<T> {
     if (this.#ended) return { done: Promise.resolve(false), withdraw: () => undefined }
     const { promise, resolve } = Promise.withResolvers<boolean>()
     const offer = { value, finished: resolve }
+    // Only a giver that was replaced leaves one behind.
+    this.#offered?.finished(false)
     this.#offered = offer
     this.#wake?.()
     const withdraw = () => {

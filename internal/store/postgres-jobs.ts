@@ -79,8 +79,9 @@ export async function singleRunner<T>(config: ClientConfig, run: SingleRun<T>): 
     try {
       signal.throwIfAborted()
       await client.connect()
-      await client.query(WAITING_CHECK)
+      signal.throwIfAborted()
       signal.addEventListener('abort', stop, { once: true })
+      await client.query(WAITING_CHECK)
       await client.query('select pg_advisory_lock($1)', [lockOf(`single runner ${name}`).toString()])
       signal.removeEventListener('abort', stop)
       return await work(AbortSignal.any([signal, over.signal]))
