@@ -5,6 +5,7 @@ import type { BlobStore } from '../internal/blob/blob.ts'
 import { engineOf, enginePath, type Config } from '../internal/config/config.ts'
 import type { EventLog, Queryable } from '../internal/eventlog/eventlog.ts'
 import type { Clock, Ids, Log } from '../internal/ports/ports.ts'
+import type { Store } from '../internal/store/store.ts'
 
 /** What adapters need beside their URL. */
 export interface Parts {
@@ -13,43 +14,64 @@ export interface Parts {
   log: Log
 }
 
-export type Closeable<T> = T & { close(): Promise<void> }
-
-/** The object store of OBJECT_STORE_URL. Connects when it is used; throws what is wrong with the URL. */
-export async function blobsOf(config: Config, { clock, ids }: Parts): Promise<Closeable<BlobStore>> {
-  const url = config.objectStoreUrl
-  if (engineOf(url) === 's3') {
-    const { s3Blobs, s3Place } = await import('../internal/blob/s3.ts')
-    const blobs = s3Blobs({ ...s3Place(url), clock })
-    return { ...blobs, close: async () => blobs.close() }
-  }
-  const { fileBlobs } = await import('../internal/blob/file.ts')
-  return { ...fileBlobs({ dir: enginePath(url), clock, ids }), close: async () => undefined }
+/** How an engine is opened by those who only look. */
+export interface Opening {
+  readOnly?: boolean
+  /** How long a statement on SQLite waits for another process, milliseconds. */
+  busyTimeoutMs?: number
 }
 
-/** The event log of EVENT_LOG_URL. The embedded one can be asked by itself; for Kafka the store's projection is asked. */
+/** Whether an engine keeps its data in a file or directory of this machine. */
+export const isEmbedded = (url: string): boolean => ['file', 'sqlite'].includes(engineOf(url))
+
+/** The object store of OBJECT_STORE_URL. Connects when it is used; rejects with what is wrong with the URL. */
+export async function blobsOf(config: Config, { clock, ids }: Parts): Promise<BlobStore> {
+  const url = config.objectStoreUrl
+  if (isEmbedded(url)) {
+    const { fileBlobs } = await import('../internal/blob/file.ts')
+    return fileBlobs({ dir: enginePath(url), clock, ids })
+  }
+  const { s3Blobs, s3Place } = await import('../internal/blob/s3.ts')
+  return s3Blobs({ ...s3Place(url), clock })
+}
+
+/** The event log of EVENT_LOG_URL. Only the embedded one can be asked by itself; Kafka's events are asked of the store. */
 export async function eventLogOf(
   config: Config,
-  parts: Parts & { readOnly?: boolean },
+  { clock, ids, log, readOnly = false }: Parts & Opening,
 ): Promise<EventLog & Partial<Queryable>> {
-  const { clock, ids, log, readOnly = false } = parts
-  if (engineOf(config.eventLogUrl) === 'kafka') {
-    const { brokersOf, kafkaEventLog, securityOf } = await import('../internal/eventlog/kafka.ts')
-    return kafkaEventLog({
-      brokers: brokersOf(config.eventLogUrl),
-      ...securityOf(securityTexts(config)),
-      topicPrefix: config.kafkaTopicPrefix,
-      freshId: () => ids.entryId(),
-      clock,
-      log,
-    })
+  const url = config.eventLogUrl
+  if (isEmbedded(url)) {
+    const { sqliteEventLog } = await import('../internal/eventlog/sqlite.ts')
+    return sqliteEventLog({ file: enginePath(url), clock, log, readOnly })
   }
-  const { sqliteEventLog } = await import('../internal/eventlog/sqlite.ts')
-  return sqliteEventLog({ file: enginePath(config.eventLogUrl), clock, log, readOnly })
+  const { brokersOf, kafkaEventLog, securityOf } = await import('../internal/eventlog/kafka.ts')
+  const security = securityOf(securityTexts(config))
+  const freshId = () => ids.entryId()
+  return kafkaEventLog({
+    brokers: brokersOf(url),
+    ...security,
+    topicPrefix: config.kafkaTopicPrefix,
+    freshId,
+    clock,
+    log,
+  })
 }
 
-/** KAFKA_TLS_CA names a file; what is in it is read at the start. */
-export function securityTexts(config: Config) {
+/** The store of DATABASE_URL, with its schema brought up to date unless it is opened for reading only. */
+export async function storeOf(config: Config, opening: Opening = {}): Promise<Store> {
+  const url = config.databaseUrl
+  if (isEmbedded(url)) {
+    const { openSqliteStore } = await import('../internal/store/sqlite.ts')
+    return openSqliteStore({ file: enginePath(url), ...opening })
+  }
+  const { openPostgresStore } = await import('../internal/store/postgres.ts')
+  const { databasePoolMax: poolMax, databaseStatementTimeoutMs: statementTimeoutMs } = config
+  return openPostgresStore({ url, poolMax, statementTimeoutMs, readOnly: opening.readOnly ?? false })
+}
+
+/** KAFKA_TLS_CA names a file; what is in it counts. */
+function securityTexts(config: Config) {
   const { kafkaTlsCa, kafkaSaslMechanism, kafkaSaslUsername, kafkaSaslPassword } = config
   const tlsCa = kafkaTlsCa === '' || kafkaTlsCa === 'system' ? kafkaTlsCa : readFileSync(kafkaTlsCa, 'utf8')
   return { tlsCa, saslMechanism: kafkaSaslMechanism, saslUsername: kafkaSaslUsername, saslPassword: kafkaSaslPassword }
