@@ -129,6 +129,31 @@ describe('replay', () => {
     expect((await desk.run(`replay --resume ${job}`)).status).toBe(5)
     expect((await desk.run('replay --resume nothing')).status).toBe(3)
   })
+
+  test('a dry run of a resumption shows the job and tells nothing', async () => {
+    const desk = await openDesk()
+    for (let at = 0; at < 5; at += 1) await indexed(desk)
+    const stop = new AbortController()
+    const running = desk.run('replay --tenant acme --yes --rate 1', { signal: stop.signal })
+    await sleep(300)
+    stop.abort()
+    const job = /--resume (\S+)/.exec((await running).stderr)?.[1]
+    const [before] = await desk.log.ends('mail.ingest.v1')
+    expect(await desk.json(`replay --resume ${job} --dry-run`)).toMatchObject({ job, state: 'interrupted', total: 5 })
+    expect((await desk.run(`replay --resume ${job} --tenant acme`)).status).toBe(2)
+    expect((await desk.run(`replay --resume nothing --dry-run`)).status).toBe(3)
+    expect(await desk.log.ends('mail.ingest.v1')).toEqual([before])
+  })
+
+  test('says in every form what a dry run found, and calls nothing a dry run that was none', async () => {
+    const desk = await openDesk()
+    const { id } = await indexed(desk)
+    expect((await desk.run('replay --tenant acme --dry-run --plain')).stdout).toBe(
+      `count\t1\nmatching\t1\nsample\t${id}\n`,
+    )
+    expect(await desk.json('replay --tenant acme --dry-run')).toMatchObject({ dryRun: true, count: 1 })
+    expect(await desk.json('replay --tenant globex --yes')).toMatchObject({ dryRun: false, count: 0 })
+  })
 })
 
 describe('quarantine', () => {
@@ -149,6 +174,13 @@ describe('quarantine', () => {
     expect((await desk.run('quarantine redrive --reason mime_depth --yes')).status).toBe(0)
     const events = await desk.json<Event[]>('events query')
     expect(events.slice(2).map(({ subject }) => subject)).toEqual([bad.id])
+  })
+
+  test('takes no ids beside a filter, which would be left out', async () => {
+    const desk = await openDesk()
+    const { id } = await indexed(desk, reason)
+    expect((await desk.run(`quarantine redrive ${id} --reason other`)).status).toBe(2)
+    expect(await desk.log.ends('mail.ingest.v1')).toMatchObject([{ offset: 1 }])
   })
 
   test('takes no ids of other messages', async () => {

@@ -1,7 +1,9 @@
+import { randomBytes } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
+import { nodeFs, openWriter } from '../../spool/spool.ts'
 import { messageId } from '../envelope/envelope.ts'
 import type { MessageJson } from './message-row.ts'
-import { envelopeFor, ids, indexed, openDesk, receivedOf, sha256, spooled } from './testing/desk.ts'
+import { clock, envelopeFor, ids, indexed, openDesk, receivedOf, sha256, spooled } from './testing/desk.ts'
 
 describe('messages', () => {
   test('the JSON of a message has the promised names', async () => {
@@ -229,6 +231,35 @@ describe('mail on its way', () => {
     expect((await desk.run(`spool show ${ids.entryId()}`)).status).toBe(3)
   })
 
+  test('spool verify finds a damaged end of an older segment also while a writer lives', async () => {
+    const desk = await openDesk()
+    await spooled(desk, entryId, bytes)
+    const { readdirSync, readFileSync, writeFileSync } = await import('node:fs')
+    const dir = `${desk.dataDir}/spool/log`
+    const [segment] = readdirSync(dir)
+    await spooled(desk, ids.entryId(), bytes) // each writer begins a segment of its own
+    const writer = await openWriter({ fs: nodeFs(), dir: `${desk.dataDir}/spool`, clock, random: randomBytes })
+    const content = readFileSync(`${dir}/${segment}`)
+    content[content.length - 1] = 0
+    writeFileSync(`${dir}/${segment}`, content)
+    const { status, stdout } = await desk.run('spool verify')
+    await writer.close()
+    expect({ status, stdout }).toEqual({ status: 5, stdout: expect.stringContaining(String(segment)) })
+  })
+
+  test('spool verify takes what a living writer is writing for no damage', async () => {
+    const desk = await openDesk()
+    await spooled(desk, entryId, bytes)
+    const writer = await openWriter({ fs: nodeFs(), dir: `${desk.dataDir}/spool`, clock, random: randomBytes })
+    const { appendFileSync, readdirSync } = await import('node:fs')
+    const dir = `${desk.dataDir}/spool/log`
+    appendFileSync(`${dir}/${readdirSync(dir).sort().at(-1)}`, 'SPLF')
+    const { status, stderr } = await desk.run('spool verify')
+    await writer.close()
+    expect(stderr).toContain('torn or being written')
+    expect(status).toBe(0)
+  })
+
   test('spool verify finds a flipped byte', async () => {
     const desk = await openDesk()
     await spooled(desk, entryId, bytes)
@@ -239,6 +270,20 @@ describe('mail on its way', () => {
     content[content.indexOf('waits')] = 0x57
     writeFileSync(`${dir}/${segment}`, content)
     expect((await desk.run('spool verify')).status).toBe(5)
+  })
+})
+
+describe('ids alone', () => {
+  test.each([
+    ['--ids', (id: string) => `${id}\n`],
+    ['--ids --plain', (id: string) => `${id}\n`],
+    ['--ids --ndjson', (id: string) => `"${id}"\n`],
+    ['--ids --json', (id: string) => `[\n"${id}"\n]\n`],
+  ])('messages list %s', async (line, told) => {
+    const desk = await openDesk()
+    const { id } = await indexed(desk)
+    expect((await desk.run(`messages list ${line}`)).stdout).toBe(told(id))
+    expect((await desk.run(`search hello ${line}`)).status).toBe(0)
   })
 })
 

@@ -92,7 +92,7 @@ async function printed(
   const { limit, ids } = call.options
   const pages = withRows(store, read, limit)
   if (ids !== true) return await call.output.pages(pages, columns)
-  for await (const page of pages) for (const row of page) await call.output.line(row.id)
+  await call.output.bare(pages, (row) => row.id)
 }
 
 /** Pages until `limit` rows are read or there are no more. */

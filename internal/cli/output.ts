@@ -96,6 +96,12 @@ export class Output {
     if (this.format === 'json') await this.data(count === 0 ? ']\n' : '\n]\n')
   }
 
+  /** One text of each row and nothing else: a line, or a JSON string for scripts that asked for JSON. */
+  async bare<T>(pages: Pages<T>, of: (row: T) => string) {
+    if (this.format === 'json' || this.format === 'ndjson') return await this.pages(pages, [], of)
+    for await (const page of pages) for (const row of page) await this.line(printable(of(row)))
+  }
+
   /** One row of a stream that has no end: NDJSON, tab-separated, or a line of text. */
   async streamed<T>(row: T, columns: readonly Column<T>[], jsonOf: (row: T) => unknown = (row) => row) {
     if (this.format === 'json' || this.format === 'ndjson') return await this.line(printableJson(jsonOf(row)))

@@ -2,7 +2,7 @@
 
 import { createInterface } from 'node:readline'
 import { planReplay, replay, type ReplayParts, type ReplaySelector } from '../indexer/indexer.ts'
-import { messagesByAnyId, type Job, type Message, type Store } from '../store/store.ts'
+import { getJob, messagesByAnyId, type Job, type Message, type Store } from '../store/store.ts'
 import { confirm } from './confirm.ts'
 import type { Context } from './context.ts'
 import { CliError, type Exit } from './exit.ts'
@@ -35,17 +35,20 @@ const INGEST_TOPIC = 'mail.ingest.v1'
 const IDS_MAX = 100_000
 
 export async function replayMessages(call: Call<ReplayOptions>): Promise<Exit | void> {
-  if (call.options.resume !== undefined) return await resumed(call, call.options.resume)
+  const { resume } = call.options
+  if (resume !== undefined) return await resumed(call, resume)
   return await started(call, await runOf(call))
 }
 
 export async function redrive(call: Call<Running & Selection>): Promise<Exit | void> {
+  const chosen = filterOf(call)
   if (call.args.length > 0) {
+    if (Object.keys(chosen).length > 0) throw new CliError('usage', 'ids and filters exclude each other')
     const rows = await rowsOf(call)
     mustBe(rows, 'QUARANTINED')
     return await started(call, byIds(rows))
   }
-  const filter = { ...filterOf(call), status: 'QUARANTINED' as const }
+  const filter = { ...chosen, status: 'QUARANTINED' as const }
   await started(call, { selector: { by: 'filter', filter }, what: `in quarantine${filterText(call.options)}` })
 }
 
@@ -71,11 +74,17 @@ const byIds = (rows: readonly Message[]): Run => ({
   what: 'given by id',
 })
 
+/** In how many ways the command line says which messages. */
+function waysOf(call: Call<ReplayOptions>): number {
+  const { offsets, objects } = call.options
+  const filtered = Object.keys(filterOf(call)).length > 0
+  return [call.args.length > 0, filtered, offsets !== undefined, objects !== undefined].filter(Boolean).length
+}
+
 async function runOf(call: Call<ReplayOptions>): Promise<Run> {
   const { offsets, objects } = call.options
   const filter = filterOf(call)
-  const ways = [call.args.length > 0, Object.keys(filter).length > 0, offsets !== undefined, objects !== undefined]
-  const count = ways.filter(Boolean).length
+  const count = waysOf(call)
   if (count === 0)
     throw new CliError('usage', 'say which messages: ids, --tenant, --from, --status, --offsets or --objects')
   if (count > 1) throw new CliError('usage', 'ids, filters, --offsets and --objects exclude each other')
@@ -142,8 +151,13 @@ async function started(call: Call<Running>, run: Run): Promise<Exit | void> {
   const cut = plan.count > limit ? `; --limit ends after ${limit.toLocaleString('en-US')} of them` : ''
   const sentence = `${countText(plan.count, 'message')} ${run.what}${cut}`
   if (options.dryRun === true || count === 0) {
+    const { count: matching, sample } = plan
     if (output.forScripts)
-      return await output.facts({ dryRun: true, count, matching: plan.count, sample: plan.sample }, [])
+      return await output.facts({ dryRun: options.dryRun === true, count, matching, sample }, [
+        ['count', String(count)],
+        ['matching', String(matching)],
+        ...sample.map((id): [string, string] => ['sample', id]),
+      ])
     await output.line(`${sentence} would be indexed again`)
     for (const id of plan.sample.slice(0, count)) await output.line(`  ${id}`)
     if (count > plan.sample.length) await output.line(`  and ${countText(count - plan.sample.length, 'more', 'more')}`)
@@ -156,7 +170,12 @@ async function started(call: Call<Running>, run: Run): Promise<Exit | void> {
   return await finished(call, jobId, { selector, limit, ...(force === undefined ? {} : { force }) })
 }
 
-const resumed = (call: Call<Running>, jobId: string): Promise<Exit | void> => finished(call, jobId, { resume: true })
+/** The job itself says which messages, and how many at most. */
+async function resumed(call: Call<ReplayOptions>, jobId: string): Promise<Exit | void> {
+  if (waysOf(call) > 0) throw new CliError('usage', '--resume goes on with what the job was told; name no messages')
+  if (call.options.dryRun !== true) return await finished(call, jobId, { resume: true })
+  await told(call, await getJob(await call.context.engines.store('read'), jobId))
+}
 
 type Wanted = { resume: true } | { selector: ReplaySelector; limit: number; force?: 'duplicate' }
 

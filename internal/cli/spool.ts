@@ -68,8 +68,8 @@ export async function show(call: Call): Promise<void> {
 }
 
 /** What is not acknowledged mail needs no action: bytes on their way in, or left by a crash before their 250. */
-const harmless = (finding: Finding, writerLives: boolean): boolean =>
-  finding.problem.startsWith('no frame names it') || (writerLives && finding.problem.endsWith('tail'))
+const harmless = ({ problem }: Finding, writerLives: boolean): boolean =>
+  problem.startsWith('no frame names it') || (writerLives && problem.includes('tail of the newest segment'))
 
 const FINDING_COLUMNS: readonly Column<Finding>[] = [
   { head: 'FILE', of: (row) => row.file },

@@ -1,6 +1,7 @@
 // One parser process as its parent sees it: a promise for each job, settled by an answer or by the end of the process.
 
 import { fork, type ChildProcess } from 'node:child_process'
+import { realpathSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Reply } from './child.ts'
@@ -11,7 +12,11 @@ const REPOSITORY = join(import.meta.dirname, '..', '..')
 export const CHILD_PROGRAM = join(import.meta.dirname, 'child.ts')
 
 /** What it may read besides its work root. Not the whole tree: DATA_DIR, with everyone's mail, may lie in it. */
-const CODE = ['package.json', 'internal/*', 'node_modules/*']
+const CODE = [
+  { name: 'package.json', below: '' },
+  { name: 'internal', below: '/*' },
+  { name: 'node_modules', below: '/*' },
+]
 
 /** Bytes kept of what a process says on its standard error. */
 const STDERR_MAX = 4096
@@ -116,6 +121,12 @@ export class ParserProcess {
   }
 }
 
+/** Packages may be linked in from elsewhere: both names count, the one asked for and the one that it leads to. */
+function readable({ name, below }: (typeof CODE)[number]): string[] {
+  const path = join(REPOSITORY, name)
+  return [...new Set([path, realpathSync(path)])].map((each) => `--allow-fs-read=${each}${below}`)
+}
+
 function flags({ memoryMaxBytes, workRoot }: ProcessOptions): string[] {
   // Buffers live outside the heap, so the heap gets a part of the memory only; small young generations keep an idle process small.
   const heapMib = Math.max(48, Math.floor(memoryMaxBytes / MIB / 3))
@@ -124,7 +135,7 @@ function flags({ memoryMaxBytes, workRoot }: ProcessOptions): string[] {
     '--max-semi-space-size=1',
     '--disable-warning=ExperimentalWarning',
     '--permission',
-    ...CODE.map((path) => `--allow-fs-read=${join(REPOSITORY, path)}`),
+    ...CODE.flatMap(readable),
     `--allow-fs-read=${workRoot}/*`,
     `--allow-fs-write=${workRoot}/*`,
   ]

@@ -105,7 +105,10 @@ export const REPLAY: Verb = {
   options: [
     ...selection(),
     option('--offsets <range>', 'messages of a range of the log: topic:partition:from-to'),
-    option('--objects <prefix>', 'messages of the object store under this prefix, also without the store'),
+    option(
+      '--objects <prefix>',
+      'messages of the object store under this prefix, also those that the store knows nothing of',
+    ),
     option('--resume <job>', 'go on with an interrupted replay'),
     ...running(),
   ],
