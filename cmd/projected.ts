@@ -10,6 +10,9 @@ import {
 } from '../internal/eventlog/eventlog.ts'
 import { listEvents, type EventRow, type Store } from '../internal/store/store.ts'
 
+/** Rows of one look at the store. */
+const PAGE = 1000
+
 /** `log` with the questions put to the store, which is opened at the first one. */
 export function projected(log: EventLog, store: () => Promise<Store>): EventLog & Queryable {
   return { ...log, query: async (wanted) => query(await store(), wanted) }
@@ -30,8 +33,14 @@ async function query(store: Store, wanted: EventQuery): Promise<LoggedEvent[]> {
     ...(fromOffset !== undefined && { offsetFrom: fromOffset }),
   }
   const newestFirst = wanted.newest === true
-  const { rows } = await listEvents(store, filter, { limit: wanted.limit, newestFirst })
-  const found = rows.flatMap(loggedEvent)
+  const found: LoggedEvent[] = []
+  let cursor: string | undefined
+  do {
+    const limit = Math.min(PAGE, wanted.limit - found.length)
+    const page = await listEvents(store, filter, { limit, newestFirst, ...(cursor !== undefined && { cursor }) })
+    found.push(...page.rows.flatMap(loggedEvent))
+    cursor = page.next
+  } while (cursor !== undefined && found.length < wanted.limit)
   return newestFirst ? found.toReversed() : found
 }
 
