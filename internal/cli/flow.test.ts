@@ -1,7 +1,10 @@
+import { randomBytes } from 'node:crypto'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
+import { nodeFs, openWriter } from '../../spool/spool.ts'
 import { THRESHOLDS } from './status.ts'
-import { indexed, ids, NOW, openDesk, spooled } from './testing/desk.ts'
+import { clock, emptyDesk, indexed, ids, NOW, openDesk, spooled } from './testing/desk.ts'
 import { holdersIn } from './locks.ts'
 import { durationText, instant, sizeBytes } from './quantity.ts'
 import { progressText } from './progress.ts'
@@ -233,6 +236,25 @@ describe('status', () => {
     expect(JSON.parse((await desk.run('status --json')).stdout)).toMatchObject({
       spool: { value: { entries: 1, bytes: 3 } },
     })
+  })
+
+  test('is 1 when the process that took mail is gone', async () => {
+    const desk = await openDesk()
+    const dir = join(desk.dataDir, 'spool')
+    const writer = await openWriter({ fs: nodeFs(), dir, clock, random: randomBytes })
+    const service = async () => (JSON.parse((await desk.run('status --json')).stdout) as { service: unknown }).service
+    expect(await service()).toEqual({ level: 'ok', value: [process.pid] })
+    await writer.close()
+    expect(await service()).toEqual({ level: 'warn', value: [] })
+    expect((await desk.run('status')).status).toBe(1)
+  })
+
+  test('is 2 when mail waits and the store is out of reach, and says how much waits', async () => {
+    const desk = emptyDesk()
+    await spooled(desk, ids.entryId(), Buffer.from('x\r\n'))
+    const { status, stdout } = await desk.run('status --json')
+    expect(status).toBe(2)
+    expect(JSON.parse(stdout)).toMatchObject({ spool: { value: { entries: 1 } }, engines: { level: 'crit' } })
   })
 
   test('is 2 below the free space that mail needs', async () => {

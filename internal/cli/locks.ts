@@ -6,6 +6,7 @@ import type { Context } from './context.ts'
 
 export interface LockFinding {
   name: string
+  state: 'held' | 'free' | 'never' | 'unknown'
   text: string
   /** Process ids; several containers may see none of each other's. */
   holders: number[]
@@ -21,8 +22,9 @@ export async function lockFindings({ engines }: Context): Promise<LockFinding[]>
       ({ ino }) => ino,
       () => undefined,
     )
-    if (inode === undefined) found.push({ name, text: 'never taken', holders: [] })
-    else if (table === '') found.push({ name, text: 'this system does not tell who holds it', holders: [] })
+    if (inode === undefined) found.push({ name, state: 'never', text: 'never taken', holders: [] })
+    else if (table === '')
+      found.push({ name, state: 'unknown', text: 'this system does not tell who holds it', holders: [] })
     else found.push(await described(name, holdersIn(table, inode)))
   }
   return found
@@ -30,7 +32,9 @@ export async function lockFindings({ engines }: Context): Promise<LockFinding[]>
 
 async function described(name: string, holders: number[]): Promise<LockFinding> {
   const texts = await Promise.all(holders.map(async (pid) => `process ${pid} (${await programOf(pid)})`))
-  return { name, text: texts.length === 0 ? 'free' : `held by ${texts.join(', ')}`, holders }
+  return texts.length === 0
+    ? { name, state: 'free', text: 'free', holders }
+    : { name, state: 'held', text: `held by ${texts.join(', ')}`, holders }
 }
 
 /** `1: POSIX  ADVISORY  WRITE 4242 08:01:131 0 EOF`: the process, and the inode after the device. */

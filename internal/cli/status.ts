@@ -5,7 +5,8 @@ import { statfs } from 'node:fs/promises'
 import { TOPICS } from '../eventlog/eventlog.ts'
 import { countByStatus, listCheckpoints, listMessages, outboxState, type Store } from '../store/store.ts'
 import type { Context } from './context.ts'
-import { CliError, type Exit } from './exit.ts'
+import { CliError, exitFor, type Exit } from './exit.ts'
+import { lockFindings } from './locks.ts'
 import { timeText } from './message-row.ts'
 import { countText, durationText, sizeText } from './quantity.ts'
 import type { Call } from './tree.ts'
@@ -35,11 +36,10 @@ const levelOf = (value: number, { warn, crit }: { warn: number; crit: number }):
 
 export async function status(call: Call): Promise<Exit> {
   const { context, output } = call
-  const store = await context.engines.store('read')
   const facts = [
+    ...(await serviceFacts(context)),
     ...(await spoolFacts(context)),
-    ...(await storeFacts(context, store)),
-    ...(await lagFacts(context, store)),
+    ...(await engineFacts(context)),
     await diskFact(context),
   ]
   const worst = LEVELS[Math.max(...facts.map(({ level }) => LEVELS.indexOf(level)))] ?? 'ok'
@@ -74,6 +74,31 @@ async function spoolFacts(context: Context): Promise<Fact[]> {
     },
     { name: 'aside', level: aside > 0 ? 'warn' : 'ok', text: countText(aside, 'entry', 'entries'), value: aside },
   ]
+}
+
+/** Whether a process takes mail: where one ever did, and where this system tells. */
+async function serviceFacts(context: Context): Promise<Fact[]> {
+  const writer = (await lockFindings(context)).find(({ name }) => name.includes('writer'))
+  if (writer?.state === 'held') return [{ name: 'service', level: 'ok', text: writer.text, value: writer.holders }]
+  if (writer?.state !== 'free') return []
+  return [{ name: 'service', level: 'warn', text: 'no process of this machine takes mail', value: [] }]
+}
+
+/** Store and event log. Where one is out of reach, the spool's numbers are told all the same, unless there are none. */
+async function engineFacts(context: Context): Promise<Fact[]> {
+  try {
+    const store = await context.engines.store('read')
+    return [...(await storeFacts(context, store)), ...(await lagFacts(context, store))]
+  } catch (error) {
+    if (!(error instanceof Error) || exitFor(error) !== 'unavailable') throw error
+    if ((await sizeOfSpool(context)) === 0) throw error
+    return [{ name: 'engines', level: 'crit', text: error.message, value: error.message }]
+  }
+}
+
+async function sizeOfSpool(context: Context): Promise<number> {
+  const { pending, aside } = await waitingSummary(context)
+  return pending + aside
 }
 
 async function storeFacts(context: Context, store: Store): Promise<Fact[]> {

@@ -28,6 +28,8 @@ export const INGEST_TOPIC = 'mail.ingest.v1'
 const BATCH_MAX = 256
 /** A message that takes longer gets its STORED row, so that it can be seen while it is worked on. */
 const SLOW_MS = 1000
+/** Tries that an outage ends while other messages get through; with their pauses about four minutes. Then it is this message's. */
+const ALONE_MAX = 30
 /** How often `full` is looked at again. */
 const FULL_PAUSE_MS = 20
 
@@ -76,6 +78,8 @@ class Consumer {
   // One commit at a time, so that a checkpoint counts exactly the commits before it.
   readonly #commits = new Line()
   readonly #tasks = new Set<Promise<void>>()
+  /** Judgements so far: what tells an outage of all from one of a single message. */
+  #judged = 0
   readonly #examine: ExamineParts
 
   constructor(options: ConsumerOptions) {
@@ -168,20 +172,26 @@ class Consumer {
     const { retries, metrics, group, logger } = this.#options
     const about = { messageId: event.data.messageId, entryId: event.data.entryId, tenant: event.data.tenant }
     let faults = 0
+    let alone = 0
+    let judged = this.#judged
     let everything = false
     for (let attempt = 1; ; attempt++) {
       try {
         const keep = async (judged: Extract<Judgement, { kind: 'parsed' }>) =>
           everything || this.#isFirst(event, judged)
-        return await this.#apply(logged, event, await examine(this.#examine, { event, attempt, keep }))
+        const judgement = await examine(this.#examine, { event, attempt, keep })
+        this.#judged += 1
+        return await this.#apply(logged, event, judgement)
       } catch (error) {
         if (error instanceof Stopped || this.#options.signal.aborted) throw new Stopped()
         metrics.events.inc({ group, topic: logged.topic, result: 'retry' })
         if (error instanceof AttachmentsNeeded) {
           everything = true
         } else if (error instanceof Outage || isUnavailable(error)) {
+          if (this.#judged > judged && ++alone > ALONE_MAX) return this.#apply(logged, event, failure(error, attempt))
+          judged = this.#judged
           logger.warn({ ...about, err: error, attempt }, 'out of reach; trying again')
-          await pause(this.#options.clock, pauseMs(attempt, about.messageId), this.#options.signal)
+          await this.#aside(attempt, about.messageId)
         } else if (++faults > retries) {
           return this.#apply(logged, event, failure(error, attempt))
         } else {
@@ -193,7 +203,7 @@ class Consumer {
     }
   }
 
-  /** Waits without a slot, so that messages whose objects are missing do not hold up the others. */
+  /** Waits without a slot, so that messages whose objects are missing or cannot be read do not hold up the others. */
   async #aside(tries: number, id: string): Promise<void> {
     this.#slots.give()
     try {
@@ -312,7 +322,8 @@ class Consumer {
 }
 
 function failure(error: unknown, attempts: number): Judgement {
-  const reason: FailureReason = error instanceof Fault ? error.reason : 'internal'
+  const ours = error instanceof Outage ? 'unreachable' : 'internal'
+  const reason: FailureReason = error instanceof Fault ? error.reason : ours
   const message = error instanceof Error ? error.message : String(error)
   const meta = error instanceof Fault ? error.meta : undefined
   return { kind: 'failed', reason, detail: { message, attempts }, ...(meta && { meta }) }

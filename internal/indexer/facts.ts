@@ -22,6 +22,7 @@ export const FAILURE_REASONS = {
   object_missing: 'an object of the message is not in the object store',
   digest: 'the raw object has other bytes than were received',
   envelope: 'the envelope object cannot be read',
+  unreachable: 'an object of the message cannot be reached for minutes, while those of others can',
   internal: 'an error of the program',
 } as const satisfies Record<string, string>
 export type FailureReason = keyof typeof FAILURE_REASONS
