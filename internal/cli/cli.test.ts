@@ -127,6 +127,15 @@ describe('settings', () => {
     })
   })
 
+  test('a value that may hold a password is not printed', async () => {
+    const DATABASE_URL = 'postgresql://mail:hush@db.example/mail'
+    const { stdout } = await emptyDesk({ environment: { DATABASE_URL, KAFKA_SASL_PASSWORD: 'hush' } }).run(
+      'config explain',
+    )
+    expect(stdout).toContain('(set, not shown)')
+    expect(stdout).not.toContain('hush')
+  })
+
   test('a slip is answered with the nearest name', async () => {
     const { status, stderr } = await emptyDesk().run('config explain SMTP_PROT')
     expect({ status, stderr }).toEqual({

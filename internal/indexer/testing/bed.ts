@@ -239,7 +239,7 @@ export class Bed {
 }
 
 /** Waits until it holds, at most 10 s. */
-export async function eventually(holds: () => Promise<boolean> | boolean, withinMs = 10_000): Promise<void> {
+export async function eventually(holds: () => Promise<boolean> | boolean, withinMs = 60_000): Promise<void> {
   const end = Date.now() + withinMs
   while (!(await holds())) {
     if (Date.now() > end) throw new Error(`not within ${withinMs} ms`)
