@@ -129,9 +129,8 @@ describe('settings', () => {
 
   test('a value that may hold a password is not printed', async () => {
     const DATABASE_URL = 'postgresql://mail:hush@db.example/mail'
-    const { stdout } = await emptyDesk({ environment: { DATABASE_URL, KAFKA_SASL_PASSWORD: 'hush' } }).run(
-      'config explain',
-    )
+    const environment = { DATABASE_URL, KAFKA_SASL_PASSWORD: 'hush' }
+    const { stdout } = await emptyDesk().run('config explain', { environment })
     expect(stdout).toContain('(set, not shown)')
     expect(stdout).not.toContain('hush')
   })
