@@ -17,7 +17,10 @@ run: install ## start every stage in one process on embedded engines
 
 test: install ## everything: format, lint, types, unit and whole-system tests
 	@$(MAKE) --no-print-directory static
-	@vitest run --reporter=default --reporter=./test/summary.ts
+	@vitest run --project unit --project system --reporter=default --reporter=./test/summary.ts
+
+test-engines: install ## the adapters on real engines (Kafka, Ceph RGW, PostgreSQL), which it installs and starts; needs root
+	@vitest run --project engines --reporter=default --reporter=./test/summary.ts
 
 check: install static ## what to run before a commit: format, lint, types, tidy, unit tests (under a minute)
 	@vitest run --project unit --reporter=default --reporter=./test/summary.ts
@@ -50,4 +53,4 @@ runtime/node_modules/.installed: runtime/package-lock.json
 	@cd runtime && $(NPM) ci --ignore-scripts >&2
 	@touch $@
 
-.PHONY: help run test check static fix docs bench install
+.PHONY: help run test test-engines check static fix docs bench install

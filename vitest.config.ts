@@ -1,4 +1,5 @@
-// Two projects: `unit` is quick and runs in `make check`; `system` starts processes, crashes them and takes its time.
+// Three projects: `unit` is quick and runs in `make check`; `engines` runs the adapters on the real engines, which it starts;
+// `system` starts processes, crashes them and takes its time.
 import { defineConfig } from 'vitest/config'
 
 const slow = ['test/**/*.test.ts', '**/*.long.test.ts']
@@ -14,8 +15,19 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['{spool,internal,cmd}/**/*.test.ts', ...quickChecks],
-          exclude: ['**/*.long.test.ts', '**/node_modules/**'],
+          exclude: ['**/*.long.test.ts', '**/*.engine.test.ts', '**/node_modules/**'],
           testTimeout: 20_000,
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'engines',
+          include: ['**/*.engine.test.ts'],
+          exclude: ['**/node_modules/**'],
+          testTimeout: 120_000,
+          // The first start on a machine installs the engine.
+          hookTimeout: 600_000,
         },
       },
       {
@@ -23,7 +35,7 @@ export default defineConfig({
         test: {
           name: 'system',
           include: slow,
-          exclude: [...quickChecks, '**/node_modules/**'],
+          exclude: [...quickChecks, '**/*.engine.test.ts', '**/node_modules/**'],
           testTimeout: 600_000,
           hookTimeout: 120_000,
         },

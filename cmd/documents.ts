@@ -5,6 +5,7 @@ import { buildProgram, cliReferenceMarkdown, type Context } from '../internal/cl
 import { envExample, settingsMarkdown } from '../internal/config/config.ts'
 import { systemClock, systemIds } from '../internal/daemon/daemon.ts'
 import { eventCatalogueMarkdown } from '../internal/eventlog/catalogue.ts'
+import { asyncapiText } from '../internal/eventlog/asyncapi.ts'
 import { schemaFiles } from '../internal/eventlog/eventlog.ts'
 import { QUARANTINE_REASONS } from '../internal/message/message.ts'
 import { VERSION } from './version.ts'
@@ -23,6 +24,7 @@ export function generatedFiles(): GeneratedFile[] {
     { path: 'docs/cli.md', text: cliReferenceMarkdown(buildProgram(nothing())) },
     { path: 'docs/events.md', text: eventCatalogueMarkdown(reasons) },
     ...schemaFiles(),
+    { path: 'schemas/asyncapi.json', text: asyncapiText() },
   ]
 }
 

@@ -6,7 +6,9 @@ import { CliError, run, type Context, type Engines } from '../internal/cli/cli.t
 import { enginePath, loadConfig, type Config } from '../internal/config/config.ts'
 import { systemClock } from '../internal/daemon/clock.ts'
 import { systemIds } from '../internal/daemon/ids.ts'
+import type { EventLog, Queryable } from '../internal/eventlog/eventlog.ts'
 import { nodeFs } from '../spool/spool.ts'
+import { blobsOf, eventLogOf, isEmbedded, storeOf } from './adapters.ts'
 import { VERSION } from './version.ts'
 
 const INTERRUPTED = 130
@@ -17,10 +19,15 @@ const quiet = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {}
 const clock = systemClock
 const ids = systemIds(clock)
 
-function mustBeThere(path: string, what: string): string {
-  if (existsSync(path)) return path
-  throw new CliError('unavailable', `there is no ${what} at ${path} yet; start the service first (make run)`)
+/** An embedded engine that was never started must not be made by looking. */
+function mustBeThere(url: string, what: string): void {
+  const path = enginePath(url)
+  if (isEmbedded(url) && !existsSync(path)) {
+    throw new CliError('unavailable', `there is no ${what} at ${path} yet; start the service first (make run)`)
+  }
 }
+
+const isQueryable = (log: EventLog & Partial<Queryable>): log is EventLog & Queryable => log.query !== undefined
 
 function enginesOf(config: () => Config): Engines {
   const opened = new Map<string, Promise<object>>()
@@ -30,24 +37,26 @@ function enginesOf(config: () => Config): Engines {
     opened.set(name, engine)
     return engine
   }
+  const parts = { clock, ids, log: quiet }
+  const store: Engines['store'] = (access) =>
+    once(`store ${access}`, async () => {
+      mustBeThere(config().databaseUrl, 'store')
+      return storeOf(config(), { readOnly: access === 'read', busyTimeoutMs: BUSY_TIMEOUT_MS })
+    })
   return {
-    store: (access) =>
-      once(`store ${access}`, async () => {
-        const file = mustBeThere(enginePath(config().databaseUrl), 'store')
-        const { openSqliteStore } = await import('../internal/store/sqlite.ts')
-        return openSqliteStore({ file, readOnly: access === 'read', busyTimeoutMs: BUSY_TIMEOUT_MS })
-      }),
+    store,
     log: (access) =>
       once(`log ${access}`, async () => {
-        const file = mustBeThere(enginePath(config().eventLogUrl), 'event log')
-        const { sqliteEventLog } = await import('../internal/eventlog/sqlite.ts')
-        return sqliteEventLog({ file, clock, log: quiet, readOnly: access === 'read' })
+        mustBeThere(config().eventLogUrl, 'event log')
+        const log = await eventLogOf(config(), { ...parts, readOnly: access === 'read' })
+        if (isQueryable(log)) return log
+        const { projected } = await import('./projected.ts')
+        return projected(log, () => store('read'))
       }),
     blobs: () =>
       once('blobs', async () => {
-        const dir = mustBeThere(enginePath(config().objectStoreUrl), 'object store')
-        const { fileBlobs } = await import('../internal/blob/file.ts')
-        return fileBlobs({ dir, clock, ids })
+        mustBeThere(config().objectStoreUrl, 'object store')
+        return blobsOf(config(), parts)
       }),
     get spool() {
       return { fs: nodeFs(), dir: config().spoolDir }

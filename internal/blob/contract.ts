@@ -17,7 +17,7 @@ export interface BlobFixture {
   close(): Promise<void>
 }
 
-const BIG_BYTES = 30 * 1024 * 1024
+const BIG_BYTES = 60 * 1024 * 1024
 
 /** A body of `bytes`, in one piece. */
 export function uploadOf(bytes: Buffer | string, sha256?: string): Upload {
@@ -141,7 +141,7 @@ function whatIsStored(store: () => BlobStore): void {
   })
 }
 
-/** 30 MB made as they are read: they are never in memory at once. */
+/** Bytes made as they are read: they are never in memory at once. */
 function bigUpload(): Upload {
   const piece = (at: number) => Buffer.alloc(65_536, at % 251)
   const hash = createHash('sha256')
@@ -154,13 +154,12 @@ function bigUpload(): Upload {
 }
 
 function whatIsRefused(fixture: () => BlobFixture): void {
-  const broken = () =>
-    new Readable({
-      read() {
-        this.push('half')
-        void turn().then(() => this.destroy(new Error('the disk under the source')))
-      },
-    })
+  async function* half() {
+    yield Buffer.from('half')
+    await turn()
+    throw new Error('the disk under the source')
+  }
+  const broken = () => Readable.from(half(), { objectMode: false })
   test.each<[string, string, Partial<Upload>]>([
     ['digest', 'other bytes than promised', { sha256: '0'.repeat(64) }],
     ['digest', 'fewer bytes than promised', { sizeBytes: 6 }],
@@ -182,7 +181,7 @@ function whatIsRefused(fixture: () => BlobFixture): void {
   })
 
   test("a failed source's own error is the cause, so that the caller knows whose fault it was", async () => {
-    const failing = fixture().store.put('t/a', { ...uploadOf('12345'), open: broken })
+    const failing = fixture().store.put('t/a', { ...uploadOf('12345'), sizeBytes: 1_000_000, open: broken })
     await expect(failing).rejects.toMatchObject({ cause: { message: 'the disk under the source' } })
   })
 }

@@ -60,13 +60,14 @@ describe('objects as files', () => {
   test('bytes that are others on the disk than they were on the way are found before the name is there', async () => {
     async function* overwritten() {
       yield Buffer.from('first ')
+      yield Buffer.from('next ')
       await sleep(20)
       const [name = ''] = await readdir(join(dir, '.tmp'))
       await writeFile(join(dir, '.tmp', name), 'FIRST ', { flag: 'r+' })
       yield Buffer.from('last')
     }
     const open = () => Readable.from(overwritten(), { objectMode: false })
-    const put = fileBlobs({ dir, clock, ids }).put('t/a', { ...uploadOf('first last'), open })
+    const put = fileBlobs({ dir, clock, ids }).put('t/a', { ...uploadOf('first next last'), open })
     await expect(put).rejects.toMatchObject({ fault: 'digest' })
     expect(await readdir(join(dir, '.tmp'))).toEqual([])
   })

@@ -12,6 +12,7 @@ import { PassThrough, type Readable } from 'node:stream'
 import type { Clock, Ids } from '../ports/ports.ts'
 import { BlobError, checkKey, type BlobStore, type Stored, type Upload, type Verified } from './blob.ts'
 import { durableDirectories, removeLeftovers, type Directories } from './directories.ts'
+import { promisedBytes } from './source.ts'
 import { walk } from './walk.ts'
 
 export interface FileBlobsOptions {
@@ -92,33 +93,14 @@ async function place({ key, path, temporary, directories }: Place, upload: Uploa
   }
 }
 
-/** Writes the upload's bytes, syncs them, and compares both what came and what is stored with what was promised. */
+/** Writes the promised bytes, syncs them, and compares what is stored with what was promised. */
 async function writeVerified(handle: FileHandle, key: string, upload: Upload): Promise<void> {
-  const came = createHash('sha256')
-  let length = 0
-  for await (const chunk of sourceOf(upload)) {
-    length += chunk.byteLength
-    if (length > upload.sizeBytes) throw new BlobError('digest', `${key}: more than ${upload.sizeBytes} bytes came`)
-    came.update(chunk)
+  for await (const chunk of promisedBytes(key, upload)) {
     for (let at = 0; at < chunk.byteLength;) at += (await handle.write(chunk, at)).bytesWritten
   }
-  if (length !== upload.sizeBytes) throw new BlobError('digest', `${key}: ${length} of ${upload.sizeBytes} bytes came`)
-  if (came.digest('hex') !== upload.sha256) throw new BlobError('digest', `${key}: the bytes that came are others`)
   await handle.sync()
-  if ((await digestOf(handle, length)) !== upload.sha256) {
+  if ((await digestOf(handle, upload.sizeBytes)) !== upload.sha256) {
     throw new BlobError('digest', `${key}: the bytes read back are others`)
-  }
-}
-
-/** The upload's chunks; an error of its stream becomes the cause of a `client` fault, so it is not taken for our disk's. */
-async function* sourceOf(upload: Upload): AsyncIterable<Uint8Array> {
-  const source = upload.open()
-  try {
-    for await (const chunk of source) yield chunk as Uint8Array
-  } catch (cause) {
-    throw new BlobError('client', `the source of the bytes failed: ${String(cause)}`, { cause })
-  } finally {
-    source.destroy()
   }
 }
 

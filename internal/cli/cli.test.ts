@@ -127,6 +127,14 @@ describe('settings', () => {
     })
   })
 
+  test('a value that may hold a password is not printed', async () => {
+    const DATABASE_URL = 'postgresql://mail:hush@db.example/mail'
+    const environment = { DATABASE_URL, KAFKA_SASL_PASSWORD: 'hush' }
+    const { stdout } = await emptyDesk().run('config explain', { environment })
+    expect(stdout).toContain('(set, not shown)')
+    expect(stdout).not.toContain('hush')
+  })
+
   test('a slip is answered with the nearest name', async () => {
     const { status, stderr } = await emptyDesk().run('config explain SMTP_PROT')
     expect({ status, stderr }).toEqual({

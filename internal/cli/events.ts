@@ -1,7 +1,7 @@
 // events query, tail: the event log as people and scripts read it. Scripts get CloudEvents in structured mode.
 
 import { EVENT_TYPES, TOPICS, isEventType, toStructured } from '../eventlog/eventlog.ts'
-import type { EventLog, EventQuery, EventType, LoggedEvent, Queryable } from '../eventlog/eventlog.ts'
+import type { EventLog, EventQuery, EventType, LoggedEvent, Position, Queryable } from '../eventlog/eventlog.ts'
 import { CliError } from './exit.ts'
 import type { Column } from './output.ts'
 import { timesOf, type Call } from './tree.ts'
@@ -102,25 +102,31 @@ export async function tail(call: Call<EventOptions>): Promise<void> {
   const log = await call.context.engines.log('read')
   const topics = wanted.topic === undefined ? TOPICS : [wanted.topic]
   const starts = new Map<string, number>()
-  for (const topic of topics) starts.set(topic, await startOf(log, topic, wanted))
+  for (const topic of topics)
+    for (const { partition, offset } of await startsOf(log, topic, wanted))
+      starts.set(placeOf(topic, partition), offset)
 
   if (from === undefined && offset === undefined && last > 0) {
     // The ends were read first: what is appended from here on is followed, and nothing is shown twice.
     for (const each of await search(log, wanted, { limit: last, newest: true }))
-      if (each.offset < (starts.get(each.topic) ?? 0)) await call.output.streamed(each, EVENT_COLUMNS, eventJson)
+      if (each.offset < (starts.get(placeOf(each.topic, each.partition)) ?? 0))
+        await call.output.streamed(each, EVENT_COLUMNS, eventJson)
   }
   const untilEnd = call.options.follow === false
-  const startAt = async (topic: string) => starts.get(topic) ?? 0
+  const startAt = async (topic: string, partition: number) => starts.get(placeOf(topic, partition)) ?? 0
   const { signal } = call.context
   for await (const batch of log.consume({ topics, startAt, batchMax: BATCH_MAX, signal, untilEnd }))
     for (const each of batch) if (matches(each, wanted)) await call.output.streamed(each, EVENT_COLUMNS, eventJson)
   if (signal.aborted) throw new CliError('interrupted', '')
 }
 
-async function startOf(log: Log, topic: string, wanted: Wanted): Promise<number> {
-  if (wanted.offset !== undefined) return wanted.offset
-  const places = wanted.from === undefined ? await log.ends(topic) : await log.offsetsAt(topic, wanted.from)
-  return places[0]?.offset ?? 0
+const placeOf = (topic: string, partition: number): string => `${topic}/${partition}`
+
+/** Where each partition of a topic is read from. */
+async function startsOf(log: Log, topic: string, wanted: Wanted): Promise<Position[]> {
+  const { from, offset } = wanted
+  if (offset !== undefined) return (await log.ends(topic)).map((end) => ({ ...end, offset }))
+  return from === undefined ? await log.ends(topic) : await log.offsetsAt(topic, from)
 }
 
 function matches({ event, topic, offset }: LoggedEvent, wanted: Wanted): boolean {

@@ -27,7 +27,8 @@ function explained(setting: Setting<unknown>, call: Call): Explained {
   const { fallback } = setting
   return {
     key: setting.env,
-    value: text,
+    // A password is shown by being there, and by nothing else.
+    value: setting.secret && origin === 'environment' ? '(set, not shown)' : text,
     source: origin,
     default: typeof fallback === 'string' ? fallback : fallback((env) => env),
     unit: setting.unit,

@@ -3,7 +3,7 @@
 import { SETTINGS, type Config, type Setting, type SettingName } from './settings.ts'
 
 export { SETTINGS, type Config, type Setting, type SettingName } from './settings.ts'
-export { enginePath, type Listen } from './parse.ts'
+export { engineOf, enginePath, type Listen } from './parse.ts'
 export { envExample, settingsMarkdown } from './reference.ts'
 
 export type Environment = Readonly<Record<string, string | undefined>>

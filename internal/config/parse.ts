@@ -22,6 +22,9 @@ export const oneOf =
 
 export const text = (value: string): string => (value.trim() === '' ? refuse('set', value) : value)
 
+/** A text that may be empty; whoever uses it checks it. */
+export const anything = (value: string): string => value
+
 /** A directory or file; relative ones are taken from where the process was started. */
 export const path = (value: string): string => (isAbsolute(text(value)) ? value : resolve(value))
 
@@ -70,10 +73,17 @@ export const loopbackListen = (value: string): Listen => {
 /** Where an embedded engine keeps its data: the path of `file:` and `sqlite:` URLs. */
 export const enginePath = (url: string): string => url.slice(url.indexOf(':') + 1)
 
+/** The part of an engine's URL that says which engine. */
+export const engineOf = (url: string): string => url.slice(0, url.indexOf(':'))
+
+const EMBEDDED = new Set(['file', 'sqlite'])
+const absolute = (url: string): string =>
+  EMBEDDED.has(engineOf(url)) ? `${engineOf(url)}:${resolve(enginePath(url))}` : url
+
 /** An engine's URL with one of the schemes that have an adapter; a relative path is taken from where the process was started. */
 export const engineUrl =
   (...schemes: readonly string[]) =>
   (value: string): string =>
     schemes.some((scheme) => value.startsWith(`${scheme}:`) && value.length > scheme.length + 1)
-      ? `${value.slice(0, value.indexOf(':'))}:${resolve(enginePath(value))}`
+      ? absolute(value)
       : refuse(`a URL that begins with ${schemes.map((scheme) => `${scheme}:`).join(' or ')}`, value)

@@ -11,6 +11,8 @@ export interface Setting<T> {
   /** Empty for texts and URLs. */
   unit: '' | 'bytes' | 'ms' | 'count'
   meaning: string
+  /** Holds a password: never printed. */
+  secret: boolean
   parse(text: string): T
 }
 
@@ -20,8 +22,9 @@ function setting<T>(
   fallback: Default,
   meaning: string,
   unit: Setting<T>['unit'] = '',
+  secret = false,
 ): Setting<T> {
-  return { env, parse: read, fallback, meaning, unit }
+  return { env, parse: read, fallback, meaning, unit, secret }
 }
 
 const MIB = 1024 * 1024
@@ -53,9 +56,18 @@ export const SETTINGS = {
   spoolFreeMin: setting('SPOOL_FREE_MIN', parse.whole(0, 1024 * GIB), mib(256), 'Free space that mail never takes; below it new mail gets 452 4.3.1.', 'bytes'),
   spoolFreeResume: setting('SPOOL_FREE_RESUME', parse.whole(0, 1024 * GIB), mib(320), 'Once short of space, free space at which mail is taken again; not below SPOOL_FREE_MIN.', 'bytes'),
 
-  objectStoreUrl: setting('OBJECT_STORE_URL', parse.engineUrl('file'), (of) => `file:${of('DATA_DIR')}/objects`, 'Object store for raw messages and attachments: file:DIRECTORY.'),
-  eventLogUrl: setting('EVENT_LOG_URL', parse.engineUrl('sqlite'), (of) => `sqlite:${of('DATA_DIR')}/events.db`, 'Event log: sqlite:FILE.'),
-  databaseUrl: setting('DATABASE_URL', parse.engineUrl('sqlite'), (of) => `sqlite:${of('DATA_DIR')}/store.db`, 'Store of tenants, messages and documents: sqlite:FILE.'),
+  objectStoreUrl: setting('OBJECT_STORE_URL', parse.engineUrl('file', 's3'), (of) => `file:${of('DATA_DIR')}/objects`, 'Object store for raw messages and attachments: file:DIRECTORY, or s3://BUCKET/PREFIX?endpoint=URL&region=NAME&pathStyle=true with the AWS_* variables of the SDK.'),
+  eventLogUrl: setting('EVENT_LOG_URL', parse.engineUrl('sqlite', 'kafka'), (of) => `sqlite:${of('DATA_DIR')}/events.db`, 'Event log: sqlite:FILE, or kafka://HOST:PORT,HOST:PORT.'),
+  databaseUrl: setting('DATABASE_URL', parse.engineUrl('sqlite', 'postgresql', 'postgres'), (of) => `sqlite:${of('DATA_DIR')}/store.db`, 'Store of tenants, messages and documents: sqlite:FILE, or postgresql://USER:PASSWORD@HOST/DATABASE.', '', true),
+  databasePoolMax: setting('DATABASE_POOL_MAX', parse.whole(2, 1000), '10', 'PostgreSQL connections of one process.', 'count'),
+  databaseStatementTimeoutMs: setting('DATABASE_STATEMENT_TIMEOUT_MS', parse.whole(100, 3_600_000), '30000', 'PostgreSQL statements that take longer are given up and tried again.', 'ms'),
+
+  kafkaTlsCa: setting('KAFKA_TLS_CA', parse.anything, '', 'TLS to Kafka: a PEM file of authorities, or `system` for those that Node knows; empty for none.'),
+  kafkaSaslMechanism: setting('KAFKA_SASL_MECHANISM', parse.anything, '', 'plain, scram-sha-256 or scram-sha-512; empty for none.'),
+  kafkaSaslUsername: setting('KAFKA_SASL_USERNAME', parse.anything, '', 'Name to log in to Kafka with.'),
+  kafkaSaslPassword: setting('KAFKA_SASL_PASSWORD', parse.anything, '', 'Password to log in to Kafka with.', '', true),
+  kafkaTopicPrefix: setting('KAFKA_TOPIC_PREFIX', parse.anything, '', 'Stands before every topic name, with its dot: `com.example.`.'),
+  kafkaReplication: setting('KAFKA_REPLICATION', parse.whole(1, 100), '3', 'Copies of each partition that `topics apply` asks for.', 'count'),
 
   uploadConcurrency: setting('UPLOAD_CONCURRENCY', parse.whole(1, 256), '16', 'Entries on their way from the spool to the object store at one time.', 'count'),
   uploadRetryMaxMs: setting('UPLOAD_RETRY_MAX_MS', parse.whole(100, 3_600_000), '30000', 'Longest pause between two tries while the object store or the event log fails.', 'ms'),

@@ -6,6 +6,7 @@ import {
   dropDerived,
   enqueue,
   findMessage,
+  holdMessage,
   indexText,
   joinThread,
   nextStatus,
@@ -45,6 +46,7 @@ export const isApplied = (row: Message | undefined, event: Received): boolean =>
 /** Applies a judgement. Doing it twice changes nothing but the time of indexing. */
 export async function applyJudgement(tx: Tx, applying: Applying): Promise<Applied> {
   const { event, judgement, now } = applying
+  await holdMessage(tx, event.data.messageId)
   const before = await findMessage(tx, event.data.messageId)
   if (isApplied(before, event)) return { result: 'seen' }
   const changes = noChanges()
@@ -91,10 +93,10 @@ async function applyParsed(
     threadId: processed ? threadId : null,
     indexedAt: now,
   }
-  const { seq } = await saveMessage(tx, row)
+  const place = await saveMessage(tx, row)
   if (processed) {
     await saveDocuments(tx, row.id, documentsIn(row.tenant, row.id, message))
-    await indexText(tx, seq, searchTextOf(meta, message))
+    await indexText(tx, place, searchTextOf(meta, message))
   } else await dropDerived(tx, row.id)
   return row
 }

@@ -57,7 +57,7 @@ async function projectOnce(options: ProjectorOptions): Promise<void> {
   }
 }
 
-function eventRow({ topic, partition, offset, event }: LoggedEvent): EventRow {
+function eventRow({ topic, partition, offset, event, appendedAt }: LoggedEvent): EventRow {
   const { id, type, subject, tenant, source, time, traceparent, replay } = event
   const data = event.data as Record<string, unknown>
   const entryId = typeof data['entryId'] === 'string' ? data['entryId'] : null
@@ -71,7 +71,9 @@ function eventRow({ topic, partition, offset, event }: LoggedEvent): EventRow {
     tenant,
     entryId,
     time: Date.parse(time),
+    appendedAt,
     traceId,
+    traceparent,
     source,
     replayId: replay?.id ?? null,
     data,

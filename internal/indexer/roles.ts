@@ -7,6 +7,8 @@ import {
   dropKey,
   findKey,
   getMessage,
+  holdKeyOf,
+  holdKeys,
   keyHeldBy,
   nextDuplicate,
   nextStatus,
@@ -46,6 +48,10 @@ export const noChanges = (): RoleChanges => ({ demoted: [], promoted: [] })
 /** Finds the role of a parsed message, and changes those of others where it comes before them. */
 export async function takeRole(tx: Tx, me: Claimant, header: HeaderId, changes: RoleChanges): Promise<Role> {
   const wanted = header.kind === 'own' ? [header.id] : [header.plain, header.exact]
+  await holdKeys(
+    tx,
+    wanted.map((headerMessageId) => ({ tenant: me.tenant, source: me.source, headerMessageId })),
+  )
   const held = await keyHeldBy(tx, me.id)
   if (held !== undefined && !wanted.includes(held.headerMessageId)) await leave(tx, me, changes)
   if (header.kind === 'own') return contend(tx, me, header.id, changes)
@@ -90,7 +96,7 @@ async function yieldPlain(
 
 /** A first that goes away (quarantined by a newer parser, or with another id) leaves its key to the oldest that is left. */
 export async function leave(tx: Tx, me: Claimant, changes: RoleChanges): Promise<void> {
-  const key = await keyHeldBy(tx, me.id)
+  const key = await holdKeyOf(tx, me.id)
   if (key === undefined) return
   await dropKey(tx, me.id)
   const { tenant, source, headerMessageId: plain } = key

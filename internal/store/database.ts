@@ -20,3 +20,15 @@ export interface Store extends Queries {
   transaction<T>(work: (tx: Tx) => Promise<T>): Promise<T>
   close(): Promise<void>
 }
+
+/** Added to a store: work that only one process does at a time. */
+export interface SingleRunner {
+  /**
+   * Waits for its turn, then runs `work` while no other process that shares the database runs work of this name. The signal that
+   * `work` gets aborts with `signal`, or with `unavailable` when the turn is lost: then another may have begun, so the work must be
+   * harmless twice. Rejects with the signal's reason, the work's error, or `unavailable`.
+   */
+  singleRunner<T>(name: string, work: (signal: AbortSignal) => Promise<T>, signal: AbortSignal): Promise<T>
+}
+
+export const isSingleRunner = (store: Store): store is Store & SingleRunner => 'singleRunner' in store

@@ -1,11 +1,18 @@
-// What SQLite and PostgreSQL do differently, in one place: the search index and the names of errors. Everything else is portable.
+// What SQLite and PostgreSQL do differently, in one place: the search index, partitions, locks and the names of errors. Everything
+// else is portable.
 
+import { createHash } from 'node:crypto'
 import { sql, type ColumnDefinitionBuilder, type Expression, type RawBuilder, type SqlBool } from 'kysely'
+import type { Tx } from './database.ts'
 import type { StoreReason } from './errors.ts'
+import { tsqueryOf, tsvectorsOf, wordsOf } from './words.ts'
 
 /** Columns of the search index. */
 export const SEARCH_FIELDS = ['subject', 'sender', 'recipients', 'filenames', 'body'] as const
 export type SearchField = (typeof SEARCH_FIELDS)[number]
+
+/** The text of one message by field. */
+export type SearchText = Record<SearchField, string>
 
 /** Words that must stand in a row, next to each other and in this order; `prefix` lets the last one be a beginning. */
 export interface WordMatch {
@@ -14,18 +21,45 @@ export interface WordMatch {
   prefix: boolean
 }
 
+/** Where a message lies: its number, and the time that chooses its partition. */
+export interface MessagePlace {
+  seq: number
+  receivedAt: number
+}
+
 export interface Dialect {
-  name: 'sqlite'
-  /** A column that the database numbers, never giving a number twice. */
-  numberType: 'integer' | 'bigserial'
-  number: (column: ColumnDefinitionBuilder) => ColumnDefinitionBuilder
-  /** Statements that make the search index. */
-  createSearch: readonly string[]
+  name: 'sqlite' | 'postgres'
+  schema: SchemaDialect
+  /** Columns that are unique among messages. A message's time never changes, so its id alone tells it apart. */
+  messageKey: ('id' | 'receivedAt')[]
   /** True of `messages` rows whose search row matches. */
   matches(match: WordMatch): Expression<SqlBool>
+  /** Replaces the search row of a message. */
+  saveText(tx: Tx, place: MessagePlace, text: SearchText): Promise<void>
+  /** Removes the search row of a message, if it has one. */
+  dropText(tx: Tx, messageId: string): Promise<void>
+  /** Waits until no other open transaction holds one of these names; they are held until this one ends. */
+  serialise(tx: Tx, names: readonly string[]): Promise<void>
+  /** Makes sure that rows of this time can be written. */
+  makeRoom(receivedAt: number): Promise<void>
   /** What an error of the driver means, or undefined where it is a bug. */
   reasonOf(error: unknown): StoreReason | undefined
 }
+
+/** How the migrations write tables. */
+export interface SchemaDialect {
+  /** The type of text: compared byte by byte, whatever the language of the database. */
+  text: 'text' | RawBuilder<unknown>
+  /** A column that the database numbers, never giving a number twice. */
+  numberType: 'integer' | 'bigserial'
+  number(column: ColumnDefinitionBuilder, table: string): ColumnDefinitionBuilder
+  /** The column that chooses the partition of a row. Every unique index of such a table must hold it. */
+  partitionedBy(table: string): string | undefined
+  /** Statements that make the search index and what else only this engine needs. */
+  last: readonly string[]
+}
+
+const codeOf = (error: unknown): string => (error instanceof Error && 'code' in error ? String(error.code) : '')
 
 /** A quoted FTS5 string: nothing inside it is syntax (fts5.html 3.1). */
 const quoted = (words: readonly string[]): string => `"${words.join(' ').replaceAll('"', '""')}"`
@@ -42,18 +76,154 @@ const SQLITE_REASONS: readonly [RegExp, StoreReason][] = [
   [/^SQLITE_CONSTRAINT_(CHECK|NOTNULL|DATATYPE)$/, 'invalid'],
 ]
 
-function reasonOfSqlite(error: unknown): StoreReason | undefined {
-  const code = error instanceof Error && 'code' in error ? String(error.code) : ''
-  return SQLITE_REASONS.find(([pattern]) => pattern.test(code))?.[1]
-}
-
 export const SQLITE: Dialect = {
   name: 'sqlite',
-  numberType: 'integer',
-  number: (column) => column.primaryKey().autoIncrement(),
-  createSearch: [
-    `create virtual table search_index using fts5(${SEARCH_FIELDS.join(', ')}, content='', contentless_delete=1, tokenize='unicode61 remove_diacritics 2')`,
-  ],
+  schema: {
+    text: 'text',
+    numberType: 'integer',
+    number: (column) => column.primaryKey().autoIncrement(),
+    partitionedBy: () => undefined,
+    // The words are cut before they come here; `ascii` takes every other character as a letter.
+    last: [
+      `create virtual table search_index using fts5(${SEARCH_FIELDS.join(', ')}, content='', contentless_delete=1, tokenize='ascii')`,
+    ],
+  },
+  messageKey: ['id'],
   matches: matchSqlite,
-  reasonOf: reasonOfSqlite,
+  async saveText(tx, { seq }, text) {
+    const words = Object.fromEntries(Object.entries(text).map(([field, value]) => [field, wordsOf(value).join(' ')]))
+    await tx.kysely.deleteFrom('searchIndex').where('rowid', '=', seq).execute()
+    await tx.kysely
+      .insertInto('searchIndex')
+      .values({ rowid: seq, ...(words as SearchText) })
+      .execute()
+  },
+  async dropText(tx, messageId) {
+    await tx.kysely
+      .deleteFrom('searchIndex')
+      .where('rowid', '=', (of) => of.selectFrom('messages').select('seq').where('id', '=', messageId))
+      .execute()
+  },
+  // One transaction writes at a time.
+  serialise: async () => {},
+  makeRoom: async () => {},
+  reasonOf: (error) => SQLITE_REASONS.find(([pattern]) => pattern.test(codeOf(error)))?.[1],
 }
+
+/** Tables with a partition for each month; retention drops whole months. */
+const PARTITIONED = ['messages', 'search_index']
+
+/** Makes the partitions of a month (UTC) where they are not there. Who may insert may call it, who owns the tables runs it. */
+const MAKE_MONTH = `
+create function make_month(received_at bigint) returns void language plpgsql security definer as $$
+declare
+  first constant timestamp := date_trunc('month', to_timestamp(received_at / 1000.0) at time zone 'UTC');
+  low constant bigint := extract(epoch from first) * 1000;
+  high constant bigint := extract(epoch from first + interval '1 month') * 1000;
+  parent text;
+  part text;
+begin
+  -- Two that make the same month at once: the second finds it made.
+  perform pg_advisory_xact_lock(hashtextextended('make_month', 0));
+  foreach parent in array array['${PARTITIONED.join("', '")}'] loop
+    part := parent || to_char(first, '_YYYY_MM');
+    if exists (select from pg_inherits where inhparent = to_regclass(parent) and inhrelid = to_regclass(part)) then
+      continue;
+    end if;
+    -- Attaching lets inserts into other months go on, which "create table ... partition of" does not.
+    execute format('create table %I (like %I including all)', part, parent);
+    execute format('alter table %I attach partition %I for values from (%s) to (%s)', parent, part, low, high);
+  end loop;
+end $$`
+
+const POSTGRES_SCHEMA: SchemaDialect = {
+  text: sql`text collate "C"`,
+  numberType: 'bigserial',
+  number: (column, table) => (PARTITIONED.includes(table) ? column.notNull() : column.primaryKey()),
+  partitionedBy: (table) => (PARTITIONED.includes(table) ? 'received_at' : undefined),
+  last: [
+    // A field of a message in parts, see tsvectorsOf.
+    `create table search_index (
+      received_at bigint not null, seq bigint not null, field smallint not null, part integer not null, words tsvector not null,
+      primary key (received_at, seq, field, part)) partition by range (received_at)`,
+    'create index search_index_by_words on search_index using gin (words)',
+    MAKE_MONTH,
+    // What runs with the owner's rights must not look names up where others may create them.
+    `do $$ begin execute format('alter function make_month(bigint) set search_path = %I, pg_temp', current_schema()); end $$`,
+    'revoke execute on function make_month(bigint) from public',
+    // Rows come and go by the second: cleaned up early, the head of the queue stays quick to find.
+    'alter table outbox set (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000)',
+  ],
+}
+
+function matchPostgres({ field, words, prefix }: WordMatch): RawBuilder<SqlBool> {
+  const inField = field === undefined ? sql`` : sql` and field = ${SEARCH_FIELDS.indexOf(field)}`
+  return sql<SqlBool>`(messages.received_at, messages.seq) in (
+    select received_at, seq from search_index where words @@ ${tsqueryOf(words, prefix)}::tsquery${inField})`
+}
+
+async function saveTextPostgres(tx: Tx, { seq, receivedAt }: MessagePlace, text: SearchText): Promise<void> {
+  const parts = SEARCH_FIELDS.flatMap((field, at) =>
+    [...tsvectorsOf(wordsOf(text[field]))].map((words, part) => ({ field: at, part, words })),
+  )
+  await sql`delete from search_index where received_at = ${receivedAt} and seq = ${seq}`.execute(tx.kysely)
+  if (parts.length === 0) return
+  const column = <K extends keyof (typeof parts)[number]>(name: K) => parts.map((each) => each[name])
+  await sql`
+    insert into search_index (received_at, seq, field, part, words)
+    select ${receivedAt}, ${seq}, field, part, words::tsvector
+    from unnest(${column('field')}::smallint[], ${column('part')}::integer[], ${column('words')}::text[])
+      as parts (field, part, words)`.execute(tx.kysely)
+}
+
+/** A name as an advisory lock. Names that meet by chance wait for each other, which is all. */
+export const lockOf = (name: string): bigint => createHash('sha256').update(name).digest().readBigInt64BE()
+
+async function serialisePostgres(tx: Tx, names: readonly string[]): Promise<void> {
+  // In one order everywhere, so that two transactions do not wait for each other.
+  const locks = [...new Set(names.map(lockOf))].sort((a, b) => (a < b ? -1 : 1)).map(String)
+  await sql`select pg_advisory_xact_lock(lock) from unnest(${locks}::bigint[]) as lock`.execute(tx.kysely)
+}
+
+/** SQLSTATEs (PostgreSQL appendix A), errors of sockets and of the driver, which has no codes. The first that fits counts. */
+const POSTGRES_REASONS: readonly [RegExp, StoreReason][] = [
+  // Connections, resources, locks, time limits, shutdown, standby: all may pass.
+  [/^(08|53|57P|58)|^(40001|40P01|55P03|57014|25006|25P03|25P04)$/, 'unavailable'],
+  // Passwords and rights are changed by operators, and mail waits for it.
+  [/^28|^42501$/, 'unavailable'],
+  [/^(23505|23503|23P01)$/, 'conflict'],
+  [/^(22|23|54)/, 'invalid'],
+  [/^E[A-Z_]+$/, 'unavailable'],
+  [
+    /^Connection terminated|^Connection ended|[Tt]imeout|^Client (has encountered|was closed)|^Cannot use a pool/,
+    'unavailable',
+  ],
+]
+
+export const isMissingPartition = (error: unknown): boolean =>
+  codeOf(error) === '23514' && /no partition of relation/.test((error as Error).message)
+
+/** What an error of pg means, or undefined where it is a bug. */
+export function reasonOfPostgres(error: unknown): StoreReason | undefined {
+  if (isMissingPartition(error)) return 'unavailable'
+  const code = codeOf(error)
+  const text = code !== '' ? code : error instanceof Error ? error.message : ''
+  return POSTGRES_REASONS.find(([pattern]) => pattern.test(text))?.[1]
+}
+
+/** `makeRoom` belongs to the connections of one store. */
+export const postgresDialect = (makeRoom: Dialect['makeRoom']): Dialect => ({
+  name: 'postgres',
+  schema: POSTGRES_SCHEMA,
+  messageKey: ['id', 'receivedAt'],
+  matches: matchPostgres,
+  saveText: saveTextPostgres,
+  async dropText(tx, messageId) {
+    await sql`
+      delete from search_index where (received_at, seq) in (select received_at, seq from messages where id = ${messageId})
+      `.execute(tx.kysely)
+  },
+  serialise: serialisePostgres,
+  makeRoom,
+  reasonOf: reasonOfPostgres,
+})

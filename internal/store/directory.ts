@@ -48,6 +48,7 @@ async function* paged<T>(
 export async function seedFirstStart(store: Store, first: { domain: string; now: number }): Promise<boolean> {
   const { domain, now } = first
   return store.transaction(async (tx) => {
+    await tx.dialect.serialise(tx, ['first start'])
     if ((await listTenants(tx, { limit: 1 })).length > 0) return false
     await createTenant(tx, { slug: 'acme', now })
     await addDomain(tx, { domain, tenant: null, now })

@@ -24,12 +24,16 @@ export interface EventFilter {
   offsetUntil?: number
 }
 
+/** Rows of one statement; a round trip to a database elsewhere takes longer than they do. */
+const ROWS_MAX = 100
+
 /** Adds events of the log; those that are there stay as they are. */
 export async function projectEvents(tx: Tx, events: readonly EventRow[]): Promise<void> {
-  for (const { offset, data, ...rest } of events) {
+  const rows = events.map(({ offset, data, ...rest }) => ({ ...rest, logOffset: offset, data: JSON.stringify(data) }))
+  for (let from = 0; from < rows.length; from += ROWS_MAX) {
     await tx.kysely
       .insertInto('events')
-      .values({ ...rest, logOffset: offset, data: JSON.stringify(data) })
+      .values(rows.slice(from, from + ROWS_MAX))
       .onConflict((found) => found.doNothing())
       .execute()
   }

@@ -1,18 +1,20 @@
 // Writing messages. Each function is one step of a transaction that the indexer puts together.
 
 import type { Tx } from './database.ts'
+import type { MessagePlace } from './dialect.ts'
 import { fromMessageRow, toMessageRow, type MessageDraft } from './message-row.ts'
 import type { Message } from './rows.ts'
 import type { MessageStatus } from './states.ts'
 
-/** Inserts or replaces the row and the mailboxes it is listed under. Its `seq` stays. */
-export async function saveMessage(tx: Tx, message: MessageDraft): Promise<{ seq: number }> {
+/** Inserts or replaces the row and the mailboxes it is listed under. Its place stays: a message's time never changes. */
+export async function saveMessage(tx: Tx, message: MessageDraft): Promise<MessagePlace> {
   const row = toMessageRow(message)
+  await tx.dialect.makeRoom(message.receivedAt)
   const saved = await tx.kysely
     .insertInto('messages')
     .values(row)
-    .onConflict((found) => found.column('id').doUpdateSet(row))
-    .returning('seq')
+    .onConflict((found) => found.columns(tx.dialect.messageKey).doUpdateSet(row))
+    .returning(['seq', 'receivedAt'])
     .executeTakeFirstOrThrow()
   await saveMailboxes(tx, message)
   return saved
@@ -20,10 +22,11 @@ export async function saveMessage(tx: Tx, message: MessageDraft): Promise<{ seq:
 
 /** Inserts the row if there is none yet; true if it did. */
 export async function insertStored(tx: Tx, message: MessageDraft): Promise<boolean> {
+  await tx.dialect.makeRoom(message.receivedAt)
   const made = await tx.kysely
     .insertInto('messages')
     .values(toMessageRow(message))
-    .onConflict((found) => found.column('id').doNothing())
+    .onConflict((found) => found.columns(tx.dialect.messageKey).doNothing())
     .returning('seq')
     .executeTakeFirst()
   if (made !== undefined) await saveMailboxes(tx, message)
@@ -71,10 +74,7 @@ export async function repointDuplicates(
 /** Removes what only a processed message has: its documents and its search row. */
 export async function dropDerived(tx: Tx, messageId: string): Promise<void> {
   await tx.kysely.deleteFrom('documents').where('messageId', '=', messageId).execute()
-  await tx.kysely
-    .deleteFrom('searchIndex')
-    .where('rowid', '=', (of) => of.selectFrom('messages').select('seq').where('id', '=', messageId))
-    .execute()
+  await tx.dialect.dropText(tx, messageId)
 }
 
 /** Gives the duplicates of `first` the header id that it has now. */

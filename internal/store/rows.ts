@@ -130,7 +130,10 @@ export interface EventRow {
   tenant: string
   entryId: string | null
   time: number
+  /** The log's own time. */
+  appendedAt: number
   traceId: string
+  traceparent: string
   source: string
   replayId: string | null
   data: Record<string, unknown>

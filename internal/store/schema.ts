@@ -145,7 +145,9 @@ interface EventTable {
   tenant: string
   entryId: string | null
   time: number
+  appendedAt: number
   traceId: string
+  traceparent: string
   source: string
   replayId: string | null
   data: string

@@ -3,14 +3,14 @@
 
 import { sql, type Expression, type ExpressionBuilder, type SqlBool } from 'kysely'
 import type { Queries, Tx } from './database.ts'
-import type { SearchField } from './dialect.ts'
+import type { MessagePlace, SearchField, SearchText } from './dialect.ts'
 import { cameTo, matching, pageMessages, type MessageFilter } from './messages.ts'
 import { ageMs, type Query, type Term, type TextPlace } from './query.ts'
 import type { Message, Page, PageWant } from './rows.ts'
 import type { Schema } from './schema.ts'
+import { windowsOf, wordsOf } from './words.ts'
 
-/** The text of one message by field. */
-export type SearchText = Record<SearchField, string>
+export type { SearchText } from './dialect.ts'
 
 /** Characters of one field that are indexed. */
 const FIELD_CHARS_MAX = 1024 * 1024
@@ -23,20 +23,10 @@ const FIELD_OF: Record<Exclude<TextPlace, 'any'>, SearchField> = {
   body: 'body',
 }
 
-// Scripts that write words without spaces: each character is indexed as a word, and a search for several is a phrase.
-const UNSPACED = /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Thai}\p{Script=Lao}\p{Script=Khmer}]/gu
-
-/** Text as the index sees it, both when it is stored and when it is asked for. */
-const asIndexed = (text: string): string => text.replaceAll('\0', ' ').replaceAll(UNSPACED, ' $& ')
-
-/** Replaces the search row of a message; `seq` is its number in `messages`. */
-export async function indexText(tx: Tx, seq: number, text: SearchText): Promise<void> {
-  const fields = Object.entries(text).map(([field, value]) => [field, asIndexed(value.slice(0, FIELD_CHARS_MAX))])
-  await tx.kysely.deleteFrom('searchIndex').where('rowid', '=', seq).execute()
-  await tx.kysely
-    .insertInto('searchIndex')
-    .values({ rowid: seq, ...(Object.fromEntries(fields) as SearchText) })
-    .execute()
+/** Replaces the search text of a message; `place` is what saving it gave. */
+export async function indexText(tx: Tx, place: MessagePlace, text: SearchText): Promise<void> {
+  const fields = Object.entries(text).map(([field, value]) => [field, value.slice(0, FIELD_CHARS_MAX)])
+  await tx.dialect.saveText(tx, place, Object.fromEntries(fields) as SearchText)
 }
 
 export interface SearchWant extends PageWant {
@@ -70,7 +60,7 @@ function holds(on: Queries, where: Messages, term: Term, now: number): Expressio
 function meaning(on: Queries, where: Messages, term: Term, now: number): Expression<SqlBool> {
   switch (term.kind) {
     case 'text':
-      return textHolds(on, term)
+      return textHolds(on, where, term)
     case 'before':
       return where('messages.receivedAt', '<', term.time)
     case 'after':
@@ -103,11 +93,15 @@ function idIs(where: Messages, id: string): Expression<SqlBool> {
 }
 
 /** Text without a letter or digit is in no message: the index has words only. */
-function textHolds(on: Queries, term: Extract<Term, { kind: 'text' }>): Expression<SqlBool> {
-  const words = asIndexed(term.text)
-    .split(/\s+/)
-    .filter((word) => /[\p{L}\p{N}]/u.test(word))
+function textHolds(on: Queries, where: Messages, term: Extract<Term, { kind: 'text' }>): Expression<SqlBool> {
+  const words = wordsOf(term.text)
   if (words.length === 0) return sql<SqlBool>`1 = 0`
   const { place, prefix } = term
-  return on.dialect.matches(place === 'any' ? { words, prefix } : { field: FIELD_OF[place], words, prefix })
+  const windows = windowsOf(words)
+  return where.and(
+    windows.map((window, at) => {
+      const match = { words: window, prefix: prefix && at === windows.length - 1 }
+      return on.dialect.matches(place === 'any' ? match : { ...match, field: FIELD_OF[place] })
+    }),
+  )
 }

@@ -1,12 +1,15 @@
 // Package store keeps tenants, messages and what derives from them in a relational database: SQLite here, PostgreSQL by the same
 // migrations and queries. Ids are text, times are whole milliseconds since 1970 UTC, lists are JSON text.
 //
-// Contract: every query takes the store or an open transaction first. Within `transaction` use its argument only: the store has one
-// connection, so a query on the store itself would wait for the transaction that waits for it.
-// Errors: StoreError. `unavailable` passes by itself (locked, disk full); nothing was changed, try the whole transaction again.
+// Contract: every query takes the store or an open transaction first. Within `transaction` use its argument only: SQLite's store has
+// one connection, so a query on the store itself would wait for the transaction that waits for it. Two transactions may be open at
+// once; what must not change between reading and writing is held first (`holdMessage`, `holdKeys`).
+// Errors: StoreError. `unavailable` passes by itself (locked, disk full, out of reach); all of it or nothing was done, try the whole
+// transaction again.
 
 export { StoreError, isUnavailable, type StoreReason } from './errors.ts'
-export type { Queries, Store, Tx } from './database.ts'
+export { isSingleRunner, type Queries, type SingleRunner, type Store, type Tx } from './database.ts'
+export type { MessagePlace } from './dialect.ts'
 export {
   DOMAIN_STATES,
   JOB_STATES,
@@ -67,7 +70,7 @@ export {
   saveMessage,
   type MessagePatch,
 } from './message-writes.ts'
-export { claimKey, dropKey, findKey, keyHeldBy, type KeyRow } from './keys.ts'
+export { claimKey, dropKey, findKey, holdKeyOf, holdKeys, holdMessage, keyHeldBy, type KeyRow } from './keys.ts'
 export {
   documentsOf,
   getDocument,

@@ -16,15 +16,7 @@ export const threadIdOf = (tenant: string, headerId: string): string => uuidv5(N
  */
 export async function joinThread(tx: Tx, tenant: string, headerIds: readonly string[]): Promise<string> {
   const ids = [...new Set(headerIds)]
-  const known = await tx.kysely
-    .selectFrom('threadIds')
-    .select(['headerId', 'threadId'])
-    .where('tenant', '=', tenant)
-    .where('headerId', 'in', ids)
-    .execute()
-  const labels = new Set(known.map((row) => row.threadId))
-  const seen = new Set(known.map((row) => row.headerId))
-  const fresh = ids.filter((id) => !seen.has(id))
+  const { labels, fresh } = await settled(tx, tenant, ids)
   const name = [...labels, ...fresh.map((id) => threadIdOf(tenant, id))].sort()[0]
   if (name === undefined) throw new TypeError('a message without a header id')
   const renamed = [...labels].filter((label) => label !== name)
@@ -34,6 +26,39 @@ export async function joinThread(tx: Tx, tenant: string, headerIds: readonly str
     await tx.kysely.insertInto('threadIds').values(rows).execute()
   }
   return name
+}
+
+interface Links {
+  /** Names of the conversations that these ids are in. */
+  labels: Set<string>
+  /** Ids that are in none yet. */
+  fresh: string[]
+}
+
+/** The links of these ids, held still: no other transaction renames or joins these conversations until this one ends. */
+async function settled(tx: Tx, tenant: string, ids: readonly string[]): Promise<Links> {
+  const held = new Set<string>()
+  for (;;) {
+    const links = await linksOf(tx, tenant, ids)
+    const wanted = [...links.labels, ...links.fresh.map((id) => threadIdOf(tenant, id))].filter(
+      (name) => !held.has(name),
+    )
+    // Whoever had one of the names may have renamed it before letting go, so what was read counts only once all are held.
+    if (wanted.length === 0) return links
+    await tx.dialect.serialise(tx, wanted)
+    for (const name of wanted) held.add(name)
+  }
+}
+
+async function linksOf(tx: Tx, tenant: string, ids: readonly string[]): Promise<Links> {
+  const known = await tx.kysely
+    .selectFrom('threadIds')
+    .select(['headerId', 'threadId'])
+    .where('tenant', '=', tenant)
+    .where('headerId', 'in', [...ids])
+    .execute()
+  const seen = new Set(known.map((row) => row.headerId))
+  return { labels: new Set(known.map((row) => row.threadId)), fresh: ids.filter((id) => !seen.has(id)) }
 }
 
 async function rename(tx: Tx, change: { tenant: string; from: string[]; to: string }): Promise<void> {

@@ -148,9 +148,10 @@ export class Bed {
     this.blobs = fileBlobs({ dir: join(this.dir, 'objects'), clock: realClock, ids })
   }
 
-  static async open(pool: { parsers: Pick<ParserPool, 'parse'>; root: string }): Promise<Bed> {
+  /** On a store of its own unless one is given. */
+  static async open(pool: { parsers: Pick<ParserPool, 'parse'>; root: string }, store?: Store): Promise<Bed> {
     const storeFile = join(mkdtempSync(join(tmpdir(), 'indexer-store-')), 'store.db')
-    return new Bed(pool, await openSqliteStore({ file: storeFile }), { storeFile })
+    return new Bed(pool, store ?? (await openSqliteStore({ file: storeFile })), { storeFile })
   }
 
   /** Puts the objects and publishes the events. */
@@ -222,9 +223,11 @@ export class Bed {
       keys: await read('select * from message_keys order by tenant, header_message_id'),
       documents: await read('select * from documents order by id'),
       threads: await read('select * from thread_ids order by tenant, header_id'),
-      found: await read(
-        "select m.id from messages m where m.seq in (select rowid from search_index where search_index match 'mark') order by m.id",
-      ),
+      found: (
+        await sql`select id from messages where ${this.store.dialect.matches({ words: ['mark'], prefix: false })} order by id`.execute(
+          this.store.kysely,
+        )
+      ).rows,
     }
   }
 
@@ -236,7 +239,7 @@ export class Bed {
 }
 
 /** Waits until it holds, at most 10 s. */
-export async function eventually(holds: () => Promise<boolean> | boolean, withinMs = 10_000): Promise<void> {
+export async function eventually(holds: () => Promise<boolean> | boolean, withinMs = 60_000): Promise<void> {
   const end = Date.now() + withinMs
   while (!(await holds())) {
     if (Date.now() > end) throw new Error(`not within ${withinMs} ms`)

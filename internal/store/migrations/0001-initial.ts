@@ -1,7 +1,7 @@
 // The first schema. Text ids, bigint milliseconds, JSON as text: the same on every engine.
 
 import { sql, type Kysely } from 'kysely'
-import type { Dialect } from '../dialect.ts'
+import type { Dialect, SchemaDialect } from '../dialect.ts'
 
 /** A table with its columns; a trailing `?` allows null. */
 type Columns = Record<string, 'text' | 'bigint' | 'integer' | 'text?' | 'bigint?'>
@@ -79,7 +79,9 @@ const TABLES: Record<string, { columns: Columns; key: readonly string[] }> = {
       tenant: 'text',
       entry_id: 'text?',
       time: 'bigint',
+      appended_at: 'bigint',
       trace_id: 'text',
+      traceparent: 'text',
       source: 'text',
       replay_id: 'text?',
       data: 'text',
@@ -185,20 +187,25 @@ const SPARSE_INDEXES: readonly [table: string, columns: readonly string[], given
   ['messages', ['reason', 'received_at', 'id'], 'reason'],
 ]
 
-export async function up(db: Kysely<never>, dialect: Dialect): Promise<void> {
+export async function up(db: Kysely<never>, { schema }: Dialect): Promise<void> {
   for (const [name, { columns, key }] of Object.entries(TABLES)) {
-    const table = withColumns(db.schema.createTable(name), columns)
+    const table = withColumns(db.schema.createTable(name), columns, schema)
     await table.addPrimaryKeyConstraint(`${name}_key`, key as never[]).execute()
   }
   for (const [name, columns] of Object.entries(NUMBERED)) {
-    const numbered = db.schema.createTable(name).addColumn('seq', dialect.numberType, dialect.number)
-    await withColumns(numbered, columns).execute()
+    const numbered = db.schema
+      .createTable(name)
+      .addColumn('seq', schema.numberType, (column) => schema.number(column, name))
+    const table = withColumns(numbered, columns, schema)
+    const by = schema.partitionedBy(name)
+    await (by === undefined ? table : table.modifyEnd(sql`partition by range (${sql.ref(by)})`)).execute()
   }
   for (const [table, columns, unique] of INDEXES) {
+    const by = unique === undefined ? undefined : schema.partitionedBy(table)
     const index = db.schema
       .createIndex(`${table}_by_${columns.join('_')}`)
       .on(table)
-      .columns([...columns])
+      .columns(by === undefined ? [...columns] : [...columns, by])
     await (unique === undefined ? index : index.unique()).execute()
   }
   for (const [table, columns, given] of SPARSE_INDEXES) {
@@ -208,17 +215,18 @@ export async function up(db: Kysely<never>, dialect: Dialect): Promise<void> {
       .columns([...columns])
     await index.where(sql.ref(given), 'is not', null).execute()
   }
-  for (const statement of dialect.createSearch) await sql.raw(statement).execute(db)
+  for (const statement of schema.last) await sql.raw(statement).execute(db)
   await sql`insert into directory_state (id, version) values (1, 0)`.execute(db)
 }
 
 type TableBuilder = ReturnType<Kysely<never>['schema']['createTable']>
 
-function withColumns(table: TableBuilder, columns: Columns): TableBuilder {
+function withColumns(table: TableBuilder, columns: Columns, schema: SchemaDialect): TableBuilder {
   for (const [name, type] of Object.entries(columns)) {
     const optional = type.endsWith('?')
     const bare = type.replace('?', '') as 'text' | 'bigint' | 'integer'
-    table = table.addColumn(name, bare, (column) => (optional ? column : column.notNull()))
+    const columnType = bare === 'text' ? schema.text : bare
+    table = table.addColumn(name, columnType as 'text', (column) => (optional ? column : column.notNull()))
   }
   return table
 }

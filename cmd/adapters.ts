@@ -1,0 +1,78 @@
+// Which adapter serves which URL. The only place that knows all of them; each is loaded when a URL asks for it.
+
+import { readFileSync } from 'node:fs'
+import type { BlobStore } from '../internal/blob/blob.ts'
+import { engineOf, enginePath, type Config } from '../internal/config/config.ts'
+import type { EventLog, Queryable } from '../internal/eventlog/eventlog.ts'
+import type { Clock, Ids, Log } from '../internal/ports/ports.ts'
+import type { Store } from '../internal/store/store.ts'
+
+/** What adapters need beside their URL. */
+export interface Parts {
+  clock: Clock
+  ids: Ids
+  log: Log
+}
+
+/** How an engine is opened by those who only look. */
+export interface Opening {
+  readOnly?: boolean
+  /** How long a statement on SQLite waits for another process, milliseconds. */
+  busyTimeoutMs?: number
+}
+
+/** Whether an engine keeps its data in a file or directory of this machine. */
+export const isEmbedded = (url: string): boolean => ['file', 'sqlite'].includes(engineOf(url))
+
+/** The object store of OBJECT_STORE_URL. Connects when it is used; rejects with what is wrong with the URL. */
+export async function blobsOf(config: Config, { clock, ids }: Parts): Promise<BlobStore> {
+  const url = config.objectStoreUrl
+  if (isEmbedded(url)) {
+    const { fileBlobs } = await import('../internal/blob/file.ts')
+    return fileBlobs({ dir: enginePath(url), clock, ids })
+  }
+  const { s3Blobs, s3Place } = await import('../internal/blob/s3.ts')
+  return s3Blobs({ ...s3Place(url), clock })
+}
+
+/** The event log of EVENT_LOG_URL. Only the embedded one can be asked by itself; Kafka's events are asked of the store. */
+export async function eventLogOf(
+  config: Config,
+  { clock, ids, log, readOnly = false }: Parts & Opening,
+): Promise<EventLog & Partial<Queryable>> {
+  const url = config.eventLogUrl
+  if (isEmbedded(url)) {
+    const { sqliteEventLog } = await import('../internal/eventlog/sqlite.ts')
+    return sqliteEventLog({ file: enginePath(url), clock, log, readOnly })
+  }
+  const { brokersOf, kafkaEventLog, securityOf } = await import('../internal/eventlog/kafka.ts')
+  const security = securityOf(securityTexts(config))
+  const freshId = () => ids.entryId()
+  return kafkaEventLog({
+    brokers: brokersOf(url),
+    ...security,
+    topicPrefix: config.kafkaTopicPrefix,
+    freshId,
+    clock,
+    log,
+  })
+}
+
+/** The store of DATABASE_URL, with its schema brought up to date unless it is opened for reading only. */
+export async function storeOf(config: Config, opening: Opening = {}): Promise<Store> {
+  const url = config.databaseUrl
+  if (isEmbedded(url)) {
+    const { openSqliteStore } = await import('../internal/store/sqlite.ts')
+    return openSqliteStore({ file: enginePath(url), ...opening })
+  }
+  const { openPostgresStore } = await import('../internal/store/postgres.ts')
+  const { databasePoolMax: poolMax, databaseStatementTimeoutMs: statementTimeoutMs } = config
+  return openPostgresStore({ url, poolMax, statementTimeoutMs, readOnly: opening.readOnly ?? false })
+}
+
+/** KAFKA_TLS_CA names a file; what is in it counts. */
+function securityTexts(config: Config) {
+  const { kafkaTlsCa, kafkaSaslMechanism, kafkaSaslUsername, kafkaSaslPassword } = config
+  const tlsCa = kafkaTlsCa === '' || kafkaTlsCa === 'system' ? kafkaTlsCa : readFileSync(kafkaTlsCa, 'utf8')
+  return { tlsCa, saslMechanism: kafkaSaslMechanism, saslUsername: kafkaSaslUsername, saslPassword: kafkaSaslPassword }
+}

@@ -1,0 +1,101 @@
+// One bucket, reached through the SDK: its settings, its limits, and one way to ask.
+
+import { S3Client } from '@aws-sdk/client-s3'
+import type { Clock } from '../ports/ports.ts'
+import { patiently, type Hold, type Patience } from './patience.ts'
+import { s3Fault } from './s3-fault.ts'
+import type { S3Place } from './s3-place.ts'
+
+const MIB = 1024 ** 2
+
+/** Every bound of the adapter. */
+export const S3_LIMITS = {
+  /** Bytes of an object read into memory once and sent from there; above, the source is read twice. */
+  bufferedBytesMax: MIB,
+  /** Bytes of an object sent as one request; above, it goes in parts. */
+  singleBytesMax: 64 * MIB,
+  /** Bytes of a part, held in memory while it is sent. S3 wants 5 MiB at least. */
+  partBytes: 8 * MIB,
+  /** Parts of an object, by S3's rule. */
+  partsMax: 10_000,
+  /** Keys asked for at a time when listing. */
+  pageKeys: 1000,
+  /** Connections at a time: as many as there may be uploads. More requests wait for one. */
+  connections: 256,
+  /** Unused connections kept open. */
+  connectionsKept: 16,
+  /** Milliseconds to connect. */
+  connectMs: 5_000,
+  /** Milliseconds without a byte accepted or an answer. */
+  idleMs: 30_000,
+  /** Milliseconds for one request; a body that is read is bounded by `idleMs` for each chunk instead. */
+  wholeMs: 600_000,
+}
+export type S3Limits = typeof S3_LIMITS
+
+export interface S3BlobsOptions extends S3Place {
+  clock: Pick<Clock, 'now' | 'monotonic' | 'sleep'>
+  /** Absent: what the SDK finds, first of all AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY. */
+  credentials?: { accessKeyId: string; secretAccessKey: string }
+  /** For tests. */
+  limits?: Partial<S3Limits>
+}
+
+export interface Bucket {
+  client: S3Client
+  bucket: string
+  clock: S3BlobsOptions['clock']
+  limits: S3Limits
+  patience: Patience
+  /** Key of the object in the bucket. */
+  full(key: string): string
+  /** Asks with patience; all errors are BlobErrors. `what` is for people. */
+  ask<T>(what: string, work: (hold: Hold) => Promise<T>): Promise<T>
+}
+
+/** The SDK would write to the console; what goes wrong is in the errors. */
+const quiet = () => undefined
+const SILENT = { trace: quiet, debug: quiet, info: quiet, warn: quiet, error: quiet }
+
+/** A bucket to ask. Nothing is sent yet. */
+export function openBucket(options: S3BlobsOptions): Bucket {
+  const { bucket, prefix, clock } = options
+  const limits = { ...S3_LIMITS, ...options.limits }
+  const patience = { clock, idleMs: limits.idleMs, wholeMs: limits.wholeMs }
+  return {
+    client: clientOf(options, limits),
+    bucket,
+    clock,
+    limits,
+    patience,
+    full: (key) => (prefix === '' ? key : `${prefix}/${key}`),
+    async ask(what, work) {
+      try {
+        return await patiently(patience, what, work)
+      } catch (error) {
+        throw s3Fault(what, error)
+      }
+    },
+  }
+}
+
+function clientOf({ endpoint, region, pathStyle, credentials }: S3BlobsOptions, limits: S3Limits): S3Client {
+  const agent = { maxSockets: limits.connections, maxFreeSockets: limits.connectionsKept, keepAlive: true }
+  // Other stores do not look at the region, but it is a part of what is signed. Without both, the SDK looks for AWS_REGION.
+  const signedRegion = region ?? (endpoint === undefined ? undefined : 'us-east-1')
+  return new S3Client({
+    ...(endpoint !== undefined && { endpoint }),
+    ...(signedRegion !== undefined && { region: signedRegion }),
+    ...(credentials !== undefined && { credentials }),
+    forcePathStyle: pathStyle,
+    // The default sends a stream without its length and with a checksum trailer: Ceph answers 411, and checks no such checksum.
+    requestChecksumCalculation: 'WHEN_REQUIRED',
+    responseChecksumValidation: 'WHEN_REQUIRED',
+    // The uploader has the one schedule of retries.
+    maxAttempts: 1,
+    // Each such request would open a connection of its own.
+    expectContinueHeader: false,
+    logger: SILENT,
+    requestHandler: { connectionTimeout: limits.connectMs, httpAgent: agent, httpsAgent: agent },
+  })
+}

@@ -1,0 +1,112 @@
+// schemas/asyncapi.json: the topics for teams that consume them, with everything a client needs. AsyncAPI 3.1, Kafka bindings 0.5.0.
+
+import { toBinary } from './codec.ts'
+import { CATALOGUE, EVENT_TYPES, TOPICS, type EventType, type Topic } from './events.ts'
+import { sampleOf } from './samples.ts'
+import { dataSchemaOf } from './schemas.ts'
+import { wantedTopics } from './topics.ts'
+
+const BINDING_VERSION = '0.5.0'
+/** Major versions of topics and types carry what breaks; this counts what is added to the document. */
+const DOCUMENT_VERSION = '1.0.0'
+
+const DESCRIPTION = `Every fact about a message of inbound mail. Records are CloudEvents 1.0 in binary mode: the value is the data, attributes are headers.
+Delivery is at least once: remember ids (ce_id), or make effects upserts. Records of one message have one key and stay in order within a topic.
+Ignore fields and types that you do not know; treat an unknown status, reason or source as "other".`
+
+/** What each attribute says; headers are UTF-8 texts. */
+const HEADERS: Readonly<Record<string, { description: string; format?: string }>> = {
+  'content-type': {
+    description: 'application/json: binary mode. application/cloudevents+json would be structured mode.',
+  },
+  traceparent: { description: 'W3C trace context of the trace in which the message was received.' },
+  ce_specversion: { description: 'Always 1.0.' },
+  ce_id: { description: 'Id of the event: the same when it is told again.', format: 'uuid' },
+  ce_source: { description: '/ingest/<deployment>/<stage>.' },
+  ce_type: { description: 'Type of the event.' },
+  ce_subject: { description: 'Id of the message; also the key.', format: 'uuid' },
+  ce_time: { description: 'When it happened, UTC.', format: 'date-time' },
+  ce_dataschema: { description: 'Name of the JSON Schema of the data, with its major version.' },
+  ce_partitionkey: { description: 'The key of the record.' },
+  ce_tenant: { description: 'Slug of the tenant.' },
+  ce_traceparent: { description: 'As traceparent.' },
+  ce_replayid: { description: 'Which replay told the event again. Only on replays.' },
+  ce_replayof: { description: 'Id of the event told again. Only on replays.' },
+  ce_force: { description: 'duplicate: work is wanted on what would count as a duplicate. Only on replays.' },
+}
+
+/** The document as a value. */
+export function asyncapiDocument(): Record<string, unknown> {
+  return {
+    asyncapi: '3.1.0',
+    info: { title: 'Inbound mail events', version: DOCUMENT_VERSION, description: DESCRIPTION },
+    defaultContentType: 'application/json',
+    channels: Object.fromEntries(TOPICS.map((topic) => [topic, channel(topic)])),
+    operations: Object.fromEntries(TOPICS.map((topic) => [`publish.${topic}`, operation(topic)])),
+    components: { messages: Object.fromEntries(EVENT_TYPES.map((type) => [type, message(type)])) },
+  }
+}
+
+/** The document as it must be committed. */
+export const asyncapiText = (): string => `${JSON.stringify(asyncapiDocument(), undefined, 2)}\n`
+
+const typesOf = (topic: Topic): EventType[] => EVENT_TYPES.filter((type) => CATALOGUE[type].topic === topic)
+const ref = (path: string) => ({ $ref: `#/${path}` })
+
+function channel(topic: Topic): Record<string, unknown> {
+  const shape = wantedTopics({ prefix: '', replication: 3 }).find(({ name }) => name === topic)
+  const kafka = {
+    topic,
+    partitions: shape?.partitions,
+    replicas: shape?.replication,
+    topicConfiguration: {
+      'cleanup.policy': ['delete'],
+      'retention.ms': Number(shape?.config['retention.ms']),
+    },
+    bindingVersion: BINDING_VERSION,
+  }
+  return {
+    address: topic,
+    description: 'Numbers are the defaults; a deployment may choose others, and a prefix of the name.',
+    messages: Object.fromEntries(typesOf(topic).map((type) => [type, ref(`components/messages/${type}`)])),
+    bindings: { kafka },
+  }
+}
+
+function operation(topic: Topic): Record<string, unknown> {
+  return {
+    action: 'send',
+    channel: ref(`channels/${topic}`),
+    messages: typesOf(topic).map((type) => ref(`channels/${topic}/messages/${type}`)),
+  }
+}
+
+function message(type: EventType): Record<string, unknown> {
+  const { headers, value } = toBinary(sampleOf(type))
+  const { description, data } = CATALOGUE[type]
+  const key = { type: 'string', format: 'uuid', description: 'Id of the message.' }
+  return {
+    name: type,
+    title: type,
+    summary: description,
+    contentType: 'application/json',
+    headers: headerSchema(type, Object.keys(headers)),
+    payload: data,
+    bindings: { kafka: { key, bindingVersion: BINDING_VERSION } },
+    examples: [{ name: type, headers, payload: JSON.parse(value) as unknown }],
+  }
+}
+
+/** What every event of ours has is required; what only replays have is not. */
+function headerSchema(type: EventType, required: readonly string[]): Record<string, unknown> {
+  const fixed: Readonly<Record<string, string>> = {
+    ce_type: type,
+    ce_dataschema: dataSchemaOf(type),
+    ce_specversion: '1.0',
+  }
+  const properties = Object.entries(HEADERS).map(([name, about]) => {
+    const value = fixed[name]
+    return [name, { type: 'string', ...about, ...(value !== undefined && { const: value }) }]
+  })
+  return { type: 'object', required, properties: Object.fromEntries(properties) }
+}

@@ -1,0 +1,142 @@
+// kafkajs, set up once: timeouts, retries, log lines and errors as the product has them.
+
+import kafkajs, { type Admin, type Kafka, type LogEntry, type RetryOptions } from 'kafkajs'
+import type { Clock, Log } from '../ports/ports.ts'
+import { EventLogError, type EventLogFault } from './fault.ts'
+import { cureIdleLoop } from './kafka-quiet.ts'
+import type { KafkaSecurity } from './kafka-url.ts'
+
+const CONNECT_MS = 3000
+/** A broker that answers nothing for so long is given up for this request. Longer than ACK_MS, so that its own answer comes first. */
+const REQUEST_MS = 5000
+/** The leader waits so long for the replicas in sync. */
+export const ACK_MS = 4000
+/** Leaders and partitions are looked up again after so long also when nothing failed: a frozen leader gives no error that would. */
+const METADATA_MS = 10_000
+/** An answer about topics and offsets comes within this time or not at all. */
+const ASK_MAX_MS = 15_000
+const ASK_PAUSE_MS = 200
+
+/** About 12 s of tries: a broker's restart and an election are ridden out. All fields are set, since kafkajs' defaults depend on NODE_ENV. */
+export const RETRY = {
+  initialRetryTime: 100,
+  maxRetryTime: 1000,
+  factor: 0.2,
+  multiplier: 2,
+  retries: 15,
+} satisfies RetryOptions
+
+export interface ClientOptions extends KafkaSecurity {
+  brokers: string[]
+  clientId: string
+  log: Log
+}
+
+export function kafkaClient({ brokers, clientId, log, tls, sasl }: ClientOptions): Kafka {
+  cureIdleLoop()
+  return new kafkajs.Kafka({
+    brokers,
+    clientId,
+    ...(tls && { ssl: { ...(tls.ca !== undefined && { ca: [tls.ca] }) } }),
+    ...(sasl && { sasl: sasl as Exclude<typeof sasl, undefined> & { mechanism: 'plain' } }),
+    connectionTimeout: CONNECT_MS,
+    authenticationTimeout: CONNECT_MS,
+    requestTimeout: REQUEST_MS,
+    retry: RETRY,
+    logLevel: kafkajs.logLevel.INFO,
+    logCreator: () => (entry) => tell(log, entry),
+  })
+}
+
+export const metadataMaxAge = METADATA_MS
+
+/** What kafkajs calls an error and is everyday: members come and go, coordinators move, brokers restart. */
+const EVERYDAY =
+  /rebalanc|coordinator|not aware of this member|re-?join|Response Heartbeat|Connection (error|timeout)|Closed connection/i
+
+function tell(log: Log, { namespace, level, log: line }: LogEntry): void {
+  const { message, timestamp: _time, logger: _logger, stack: _stack, ...fields } = line
+  const loud = level <= kafkajs.logLevel.ERROR && !EVERYDAY.test(`${message} ${String(fields['error'] ?? '')}`)
+  log[loud ? 'warn' : 'debug']({ ...fields, kafka: namespace, said: message }, 'the Kafka client says')
+}
+
+/** `promise`, or an EventLogError `server` after `ms`. What was begun goes on and its result is dropped. */
+export async function within<T>(clock: Clock, ms: number, promise: Promise<T>): Promise<T> {
+  const pause = new AbortController()
+  const late = clock.sleep(Math.max(0, ms), pause.signal).then(() => {
+    throw new EventLogError('server', `event log: no answer within ${Math.round(ms)} ms`)
+  })
+  try {
+    return await Promise.race([promise, late])
+  } finally {
+    pause.abort()
+  }
+}
+
+/** Kafka's error codes that are not just trouble of the server. */
+const FAULTS: Readonly<Record<string, EventLogFault>> = {
+  TOPIC_AUTHORIZATION_FAILED: 'readonly',
+  CLUSTER_AUTHORIZATION_FAILED: 'readonly',
+  POLICY_VIOLATION: 'readonly',
+}
+
+export function asEventLogError(error: unknown): EventLogError {
+  if (error instanceof EventLogError) return error
+  const { message, type, cause } = error as { message: string; type?: string; cause?: { type?: string } }
+  return new EventLogError(FAULTS[type ?? cause?.type ?? ''] ?? 'server', `event log: ${message}`, { cause: error })
+}
+
+/** kafkajs wraps an error when it gives up; the cause says what it was. */
+export function mayPass(error: unknown): boolean {
+  const { retriable, cause } = error as { retriable?: boolean; cause?: { retriable?: boolean } }
+  return cause?.retriable ?? retriable ?? false
+}
+
+/** Questions about topics and offsets, over one connection that is made when it is needed. */
+export class Desk {
+  readonly #kafka: Kafka
+  readonly #clock: Clock
+  #admin: Promise<Admin> | undefined
+
+  constructor(kafka: Kafka, clock: Clock) {
+    this.#kafka = kafka
+    this.#clock = clock
+  }
+
+  /**
+   * Rejects with EventLogError, within ASK_MAX_MS. What may pass is asked again over a new connection, which has new metadata:
+   * kafkajs takes the first "not the leader" for an answer.
+   */
+  async ask<T>(question: (admin: Admin) => Promise<T>): Promise<T> {
+    const deadline = this.#clock.monotonic() + ASK_MAX_MS
+    for (;;) {
+      this.#admin ??= this.#connected()
+      const admin = this.#admin
+      try {
+        return await within(this.#clock, deadline - this.#clock.monotonic(), admin.then(question))
+      } catch (error) {
+        if (this.#admin === admin) this.#admin = undefined
+        void leave(admin)
+        if (!mayPass(error) || this.#clock.monotonic() + ASK_PAUSE_MS >= deadline) throw asEventLogError(error)
+        await this.#clock.sleep(ASK_PAUSE_MS)
+      }
+    }
+  }
+
+  async close(): Promise<void> {
+    const admin = this.#admin
+    this.#admin = undefined
+    if (admin !== undefined) await leave(admin)
+  }
+
+  async #connected(): Promise<Admin> {
+    const admin = this.#kafka.admin({ retry: RETRY })
+    await admin.connect()
+    return admin
+  }
+}
+
+/** Closes a connection that may never have been one; whether that works no longer matters to anybody. */
+export async function leave(connected: Promise<{ disconnect(): Promise<void> }>): Promise<void> {
+  await Promise.allSettled([connected.then((each) => each.disconnect())])
+}

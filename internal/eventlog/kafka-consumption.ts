@@ -1,0 +1,314 @@
+// One iteration over topics: a member of a consumer group, whose positions are the caller's.
+//
+// The group shares out the partitions. When one is assigned, `startAt` says where to begin, whatever the group has committed;
+// what was fetched from elsewhere is dropped. A batch is handed over when the caller asks, and while it works on one the
+// member goes on saying that it lives. The offset committed is a hint for tools, and never past what the caller came back from.
+
+import type { Batch, Consumer, EachBatchPayload, Kafka, KafkaMessage } from 'kafkajs'
+import type { Clock, Log } from '../ports/ports.ts'
+import type { Consumption, LoggedEvent } from './eventlog.ts'
+import { EventLogError } from './fault.ts'
+import { asEventLogError, leave, mayPass, metadataMaxAge, RETRY, within, type Desk } from './kafka-client.ts'
+import { Handoff } from './kafka-handoff.ts'
+import { Places, placeName, type Place } from './kafka-places.ts'
+import { eventOf } from './kafka-records.ts'
+
+/** A member that is silent for so long has lost its partitions: the longest pause after a kill. */
+const SESSION_MS = 10_000
+/** How often a member says that it lives, and so how soon it hears of another. */
+const HEARTBEAT_MS = 1000
+/** Members that work on a batch must come back within this time when partitions are shared out again. */
+const REBALANCE_MS = 20_000
+/** How long a fetch waits at the end of the log. It bounds how fast a start position or a stop is noticed there. */
+const FETCH_MS = 300
+/** Most that one fetch brings: what this consumer holds in memory, for each broker. */
+const FETCH_BYTES_MAX = 4 * 1024 * 1024
+const PARTITION_BYTES_MAX = 1024 * 1024
+/** Trouble that may pass ends an iteration when it has lasted so long. */
+const TROUBLE_MAX_MS = 30_000
+const RESTART_PAUSE_MS = 300
+/** The end of an iteration waits so long for the member to leave its group; then that goes on alone. */
+const LEAVE_MAX_MS = 5000
+
+export interface ConsumptionOptions {
+  kafka: Kafka
+  desk: Desk
+  clock: Clock
+  log: Log
+  /** Name on the wire of a topic of the catalogue, and back. */
+  wire: (topic: string) => string
+  plain: (wire: string) => string
+  /** Group of an iteration that shares with nobody; fresh each time. */
+  readerGroup: () => string
+}
+
+/** The batches that `want` asks for. Rejects with EventLogError when kafkajs has used up its tries. */
+export async function* consumption(
+  options: ConsumptionOptions,
+  want: Consumption,
+): AsyncGenerator<readonly LoggedEvent[], void> {
+  if (want.signal.aborted) return
+  const reading = new Reading(options, want)
+  const stop = () => reading.handoff.end()
+  want.signal.addEventListener('abort', stop, { once: true })
+  reading.start()
+  try {
+    for (;;) {
+      const batch = await reading.handoff.take()
+      if (batch === undefined) return
+      yield batch
+    }
+  } finally {
+    want.signal.removeEventListener('abort', stop)
+    await reading.leave()
+  }
+}
+
+class Reading {
+  readonly handoff = new Handoff<readonly LoggedEvent[]>()
+  readonly #options: ConsumptionOptions
+  readonly #want: Consumption
+  readonly #places = new Places()
+  #ends: ReadonlyMap<string, number> | undefined
+  #consumer: Consumer | undefined
+  /** Resolves when the consumer's start is through, well or not. */
+  #started: Promise<unknown> = Promise.resolve()
+  /** When the group or a broker last answered as it should; the clock's monotonic. */
+  #wellAt: number
+
+  constructor(options: ConsumptionOptions, want: Consumption) {
+    this.#options = options
+    this.#want = want
+    this.#wellAt = options.clock.monotonic()
+  }
+
+  /** Begins; every error ends the hand-over. */
+  start(): void {
+    this.#run().catch((error: unknown) => this.handoff.end(asEventLogError(error)))
+  }
+
+  /** One member after another: a coordinator that still loads, or a broker that dies while we join, is the end to kafkajs. */
+  async #run(): Promise<void> {
+    const { clock } = this.#options
+    if (this.#want.untilEnd) this.#ends = await this.#presentEnds()
+    while (!this.handoff.ended) {
+      const trouble = await this.#untilTrouble()
+      if (!mayPass(trouble) || clock.monotonic() - this.#wellAt >= TROUBLE_MAX_MS) throw trouble
+      await clock.sleep(RESTART_PAUSE_MS)
+    }
+  }
+
+  /** Is a member until kafkajs gives up. */
+  async #untilTrouble(): Promise<unknown> {
+    const { promise: crashed, resolve: crash } = Promise.withResolvers<unknown>()
+    const consumer = this.#member()
+    consumer.on('consumer.crash', ({ payload }) => crash(payload.error))
+    this.#consumer = consumer
+    const started = this.#join(consumer)
+    this.#started = Promise.allSettled([started])
+    try {
+      await started
+      return await crashed
+    } catch (error) {
+      await leave(Promise.resolve(consumer))
+      return error
+    }
+  }
+
+  #member(): Consumer {
+    const { kafka, readerGroup } = this.#options
+    const consumer = kafka.consumer({
+      groupId: this.#want.group ?? readerGroup(),
+      sessionTimeout: SESSION_MS,
+      rebalanceTimeout: REBALANCE_MS,
+      heartbeatInterval: HEARTBEAT_MS,
+      maxWaitTimeInMs: FETCH_MS,
+      maxBytes: FETCH_BYTES_MAX,
+      maxBytesPerPartition: PARTITION_BYTES_MAX,
+      metadataMaxAge,
+      allowAutoTopicCreation: false,
+      // A restart of its own forgets that it was told to stop.
+      retry: { ...RETRY, restartOnFailure: async () => false },
+    })
+    consumer.on('consumer.group_join', ({ payload }) => this.#assigned(payload.memberAssignment))
+    consumer.on('consumer.start_batch_process', ({ payload }) => this.#skipped(payload))
+    return consumer
+  }
+
+  async #join(consumer: Consumer): Promise<void> {
+    await consumer.connect()
+    // Past the retention there is only the beginning to go on from.
+    const topics = this.#want.topics.map((topic) => this.#options.wire(topic))
+    await consumer.subscribe({ topics, fromBeginning: true })
+    if (this.handoff.ended) return
+    await consumer.run({
+      autoCommit: false,
+      eachBatchAutoResolve: false,
+      partitionsConsumedConcurrently: 1,
+      eachBatch: (payload) => this.#eachBatch(payload),
+    })
+  }
+
+  /** Leaves the group, so that others need not wait for the session to run out. */
+  async leave(): Promise<void> {
+    const { clock, log } = this.#options
+    this.handoff.end()
+    // kafkajs forgets a stop that comes before its start is through.
+    const left = this.#started.then(() => this.#consumer?.disconnect())
+    await within(clock, LEAVE_MAX_MS, left).catch((error: Error) => {
+      log.warn({ err: error }, 'a consumer could not leave its group in time')
+    })
+  }
+
+  async #presentEnds(): Promise<Map<string, number>> {
+    const { desk, wire } = this.#options
+    const ends = new Map<string, number>()
+    for (const topic of this.#want.topics) {
+      const offsets = await desk.ask((admin) => admin.fetchTopicOffsets(wire(topic)))
+      for (const { partition, high } of offsets) ends.set(placeName(topic, partition), Number(high))
+    }
+    return ends
+  }
+
+  /** Called by kafkajs before it fetches for a new assignment. */
+  #assigned(assignment: Readonly<Record<string, number[]>>): void {
+    this.#wellAt = this.#options.clock.monotonic()
+    const places = Object.entries(assignment).flatMap(([wire, partitions]) => {
+      const topic = this.#options.plain(wire)
+      return partitions.map((partition): Place => {
+        // A partition added while we read has no end of its own: nothing of it was there when we began.
+        const end = this.#ends === undefined ? Infinity : (this.#ends.get(placeName(topic, partition)) ?? 0)
+        return { topic, partition, ready: Promise.resolve(), next: -1, end }
+      })
+    })
+    this.#places.assign(places)
+    for (const place of places) {
+      place.ready = this.#begin(place)
+      place.ready.catch((error: Error) => this.handoff.end(error))
+    }
+    this.#checkFinished()
+  }
+
+  async #begin(place: Place): Promise<void> {
+    const { topic, partition } = place
+    const wanted = await this.#want.startAt(topic, partition)
+    const { low, high } = await this.#bounds(place, wanted)
+    if (wanted > high) {
+      throw new EventLogError(
+        'server',
+        `event log: ${placeName(topic, partition)} ends at ${high}, before the start at ${wanted}`,
+      )
+    }
+    if (wanted < low && wanted > 0) {
+      this.#options.log.warn({ topic, partition, wanted, low }, 'events are gone from the log before they were read')
+    }
+    if (!this.#places.holds(place) || this.handoff.ended) return
+    place.next = Math.max(wanted, low)
+    this.#seek(place)
+    this.#checkFinished()
+  }
+
+  async #bounds({ topic, partition }: Place, wanted: number): Promise<{ low: number; high: number }> {
+    const offsets = await this.#options.desk.ask((admin) => admin.fetchTopicOffsets(this.#options.wire(topic)))
+    const found = offsets.find((each) => each.partition === partition)
+    return { low: Number(found?.low ?? 0), high: Number(found?.high ?? wanted) }
+  }
+
+  #seek({ topic, partition, next }: Place): void {
+    this.#consumer?.seek({ topic: this.#options.wire(topic), partition, offset: String(next) })
+  }
+
+  #checkFinished(): void {
+    if (this.#ends !== undefined && this.#places.finished) this.handoff.end()
+  }
+
+  /** A batch of records that are no messages (marks of transactions) never reaches eachBatch. */
+  #skipped(batch: {
+    topic: string
+    partition: number
+    firstOffset: string | null
+    lastOffset: string
+    batchSize: number
+  }): void {
+    const place = this.#places.at(this.#options.plain(batch.topic), batch.partition)
+    if (place === undefined || batch.batchSize > 0) return
+    place.next = Math.max(place.next, Number(batch.lastOffset) + 1)
+    this.#checkFinished()
+  }
+
+  /** Hands one fetched batch over, piece by piece. Throws what kafkajs must know: that the group rebalances. */
+  async #eachBatch(payload: EachBatchPayload): Promise<void> {
+    const { batch } = payload
+    this.#wellAt = this.#options.clock.monotonic()
+    const place = this.#places.at(this.#options.plain(batch.topic), batch.partition)
+    if (place === undefined) return
+    await this.#alive(place.ready, payload)
+    if (!this.#places.holds(place) || this.handoff.ended) return
+    if (fetchedFrom(batch) !== place.next) {
+      this.#seek(place)
+      return
+    }
+    const wanted = batch.messages.filter(({ offset }) => Number(offset) < place.end)
+    let read = true
+    for (const piece of pieces(wanted, this.#want.batchMax)) {
+      read = await this.#give(place, piece, payload)
+      if (!read) break
+      place.next = Number(piece.at(-1)?.offset) + 1
+      payload.resolveOffset(String(place.next - 1))
+    }
+    // Offsets without a message count as read with the messages around them.
+    if (read) place.next = Math.max(place.next, Math.min(Number(batch.lastOffset()) + 1, place.end))
+    await this.#hint(place, payload)
+    this.#checkFinished()
+  }
+
+  /** True when the caller came back from the piece, and the partition is still ours. */
+  async #give(place: Place, piece: readonly KafkaMessage[], payload: EachBatchPayload): Promise<boolean> {
+    const { topic, partition } = place
+    const events = piece.flatMap((message) => eventOf({ topic, partition }, message, this.#options.log))
+    if (events.length === 0) return true
+    const offer = this.handoff.offer(events)
+    try {
+      return (await this.#alive(offer.done, payload)) && this.#places.holds(place)
+    } finally {
+      offer.withdraw()
+    }
+  }
+
+  /** Waits for what takes the caller's time, with heartbeats. Rejects when the group rebalances. */
+  async #alive<T>(waited: Promise<T>, payload: EachBatchPayload): Promise<T> {
+    const { clock } = this.#options
+    for (;;) {
+      const pause = new AbortController()
+      const beat = clock.sleep(HEARTBEAT_MS, pause.signal).then(() => BEAT)
+      try {
+        const first = await Promise.race([waited, beat])
+        if (first !== BEAT) return first as T
+      } finally {
+        pause.abort()
+      }
+      await payload.heartbeat()
+    }
+  }
+
+  async #hint({ topic, partition, next }: Place, payload: EachBatchPayload): Promise<void> {
+    if (this.#want.group === undefined) return
+    const { log, wire } = this.#options
+    try {
+      await payload.commitOffsetsIfNecessary({
+        topics: [{ topic: wire(topic), partitions: [{ partition, offset: String(next) }] }],
+      })
+    } catch (error) {
+      log.debug({ topic, partition, err: error }, 'the group did not take a committed offset')
+    }
+  }
+}
+
+const BEAT = Symbol('time for a heartbeat')
+
+/** The offset that was asked for; not in the types of kafkajs. */
+const fetchedFrom = (batch: Batch): number => Number((batch as Batch & { fetchedOffset: string }).fetchedOffset)
+
+function* pieces<T>(items: readonly T[], size: number): Generator<readonly T[]> {
+  for (let at = 0; at < items.length; at += size) yield items.slice(at, at + size)
+}

@@ -1,0 +1,215 @@
+// What needs no broker: URLs and logins, partitions, records, topics, the hand-over between library and caller.
+
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import kafkajs from 'kafkajs'
+import { describe, expect, test } from 'vitest'
+import { toStructured } from './codec.ts'
+import { ACLS } from './kafka-acls.ts'
+import { Handoff } from './kafka-handoff.ts'
+import { partitionOf } from './kafka-partitions.ts'
+import { eventOf, recordOf } from './kafka-records.ts'
+import { brokersOf, securityOf } from './kafka-url.ts'
+import { sampleOf } from './samples.ts'
+import { planTopics, stepText, wantedTopics, type TopicShape } from './topics.ts'
+
+describe('EVENT_LOG_URL', () => {
+  test.each([
+    ['kafka://a.example:9092', ['a.example:9092']],
+    ['kafka://a,b:1,10.0.0.1:65535/', ['a:9092', 'b:1', '10.0.0.1:65535']],
+    ['kafka://[::1]:9092', ['[::1]:9092']],
+  ])('%s', (url, brokers) => expect(brokersOf(url)).toEqual(brokers))
+
+  test.each([
+    'kafka:',
+    'kafka://',
+    'kafka://a:0',
+    'kafka://a:65536',
+    'kafka://a:x',
+    'kafka://a,,b',
+    'kafka://a/topic',
+    'http://a',
+  ])('%s is refused', (url) => expect(() => brokersOf(url)).toThrow(TypeError))
+})
+
+describe('KAFKA_SASL_* and KAFKA_TLS_CA', () => {
+  const none = { tlsCa: '', saslMechanism: '', saslUsername: '', saslPassword: '' }
+  const login = { saslMechanism: 'SCRAM-SHA-512', saslUsername: 'u', saslPassword: 'p' }
+  const sasl = { mechanism: 'scram-sha-512', username: 'u', password: 'p' }
+  test.each([
+    ['nothing', none, {}],
+    ['a CA of one’s own', { ...none, tlsCa: 'PEM' }, { tls: { ca: 'PEM' } }],
+    ['the CAs that Node knows', { ...none, tlsCa: 'system' }, { tls: {} }],
+    ['SCRAM, which never sends the password', { ...none, ...login }, { sasl }],
+    [
+      'all',
+      { tlsCa: 'PEM', ...login, saslMechanism: 'plain' },
+      { tls: { ca: 'PEM' }, sasl: { ...sasl, mechanism: 'plain' } },
+    ],
+  ])('%s', (_name, texts, security) => expect(securityOf(texts)).toEqual(security))
+
+  test.each([
+    ['half a login', { ...none, saslUsername: 'u' }, /set together/],
+    ['an unknown mechanism', { ...none, ...login, saslMechanism: 'gssapi' }, /one of plain/],
+    ['a password in plain text', { ...none, ...login, saslMechanism: 'plain' }, /needs KAFKA_TLS_CA/],
+  ])('%s is refused', (_name, texts, why) => expect(() => securityOf(texts)).toThrow(why))
+})
+
+describe('partitions', () => {
+  // Utils.toPositive(Utils.murmur2(key)) of Apache Kafka's Java client; the hashes are from its own test (UtilsTest.testMurmur2).
+  test.each([
+    ['21', -973932308],
+    ['foobar', -790332482],
+    ['a-little-bit-long-string', -985981536],
+    ['a-little-bit-longer-string', -1486304829],
+    ['lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8', -58897971],
+    ['abc', 479470107],
+  ])('%s hashes as in Java', (key, hash) => {
+    for (const count of [1, 2, 7, 12, 1000]) expect(partitionOf(key, count)).toBe((hash & 0x7fffffff) % count)
+  })
+})
+
+describe('records', () => {
+  const place = { topic: 'mail.ingest.v1', partition: 3 }
+  const lines: object[] = []
+  const quiet = () => undefined
+  const log = { debug: quiet, info: quiet, error: quiet, warn: (fields: object) => void lines.push(fields) }
+  const bytes = (texts: Record<string, string>) =>
+    Object.fromEntries(Object.entries(texts).map(([name, text]) => [name, Buffer.from(text)]))
+  const message = (headers: Record<string, Buffer | Buffer[]>, value: string | null) => {
+    const fields = { key: null, attributes: 0, offset: '7', timestamp: '1700000000000' }
+    return { ...fields, headers, value: value === null ? null : Buffer.from(value) }
+  }
+  const sample = sampleOf('indexer.indexed')
+  const { record } = recordOf(sample, 3)
+
+  test('an event goes and comes back, with its place', () => {
+    const headers = bytes(record.headers as Record<string, string>)
+    const logged = { ...place, offset: 7, event: sample, appendedAt: 1_700_000_000_000 }
+    expect(eventOf(place, message(headers, String(record.value)), log)).toEqual([logged])
+    expect(record).toMatchObject({ key: sample.subject, partition: 3 })
+  })
+
+  test('structured mode is read as well', () => {
+    const headers = bytes({ 'content-type': 'application/cloudevents+json; charset=UTF-8' })
+    const [logged] = eventOf(place, message(headers, JSON.stringify(toStructured(sample))), log)
+    expect(logged?.event).toEqual(sample)
+  })
+
+  test.each<[string, Record<string, string>, string | null, string]>([
+    ['no headers', {}, '{}', 'malformed'],
+    ['a tombstone', record.headers as Record<string, string>, null, 'malformed'],
+    [
+      'a type of a newer release',
+      { ...(record.headers as Record<string, string>), ce_type: 'x.y' },
+      '{}',
+      'unknown_type',
+    ],
+  ])('%s is told and passed over', (_name, headers, value, fault) => {
+    lines.length = 0
+    expect(eventOf(place, message(bytes(headers), value), log)).toEqual([])
+    expect(lines).toMatchObject([{ ...place, offset: 7, fault }])
+  })
+})
+
+describe('topics', () => {
+  const settings = { prefix: 'org.', replication: 3 }
+  const wanted = wantedTopics(settings)
+  const [first, ...others] = wanted as [TopicShape, ...TopicShape[]]
+  const plan = (change: Partial<TopicShape>, options = {}) =>
+    planTopics(wanted, [{ ...first, ...change }, ...others], options).map(stepText)
+
+  test('an empty cluster gets all of them', () => {
+    expect(planTopics(wanted, []).map(stepText)).toEqual([
+      'create org.mail.ingest.v1: 12 partitions, 3 replicas',
+      'create org.mail.messages.v1: 12 partitions, 3 replicas',
+    ])
+  })
+
+  test('one replica may be away, and a single one may not', () => {
+    const least = (replication: number) => wantedTopics({ prefix: '', replication })[0]?.config['min.insync.replicas']
+    expect([1, 2, 3, 5].map(least)).toEqual(['1', '1', '2', '4'])
+  })
+
+  test.each<[string, Partial<TopicShape>, object, RegExp[]]>([
+    ['all as wanted', {}, {}, []],
+    ['what others have set does not matter', { config: { ...first.config, 'segment.bytes': '1' } }, {}, []],
+    [
+      'another retention',
+      { config: { ...first.config, 'retention.ms': '1' } },
+      {},
+      [/configure .* retention.ms 1 to 1209600000/],
+    ],
+    ['fewer partitions break key order', { partitions: 6 }, {}, [/refused: .* order .*--accept-reordering/]],
+    ['unless that is accepted', { partitions: 6 }, { acceptReordering: true }, [/grow .*: 6 to 12/]],
+    ['more partitions never go', { partitions: 24 }, { acceptReordering: true }, [/refused: .* cannot take away/]],
+    ['other replicas', { replication: 1 }, {}, [/refused: .* kafka-reassign-partitions/]],
+  ])('%s', (_name, change, options, steps) => {
+    const texts = plan(change, options)
+    expect(texts).toHaveLength(steps.length)
+    for (const [at, step] of steps.entries()) expect(texts[at]).toMatch(step)
+  })
+})
+
+describe('docs/kafka.md', () => {
+  const page = readFileSync(join(import.meta.dirname, '../../docs/kafka.md'), 'utf8')
+
+  test('names every topic with its numbers', () => {
+    for (const { name, partitions, config } of wantedTopics({ prefix: '', replication: 3 })) {
+      const days = Number(config['retention.ms']) / 86_400_000
+      expect(page).toContain(
+        `| \`${name}\` | ${partitions} | ${days} days | ${config['cleanup.policy']} | message id |`,
+      )
+    }
+  })
+
+  test('asks for exactly the grants that the test on a secured broker gives', () => {
+    const rows = ACLS.map(({ resource, name, prefixed, operations, why }) => {
+      const what = `${resource.toLowerCase()}${prefixed ? ', prefixed' : ''}`
+      return `| ${what} | \`${name}\` | ${operations.map((each) => `\`${each}\``).join(', ')} | ${why} |`
+    })
+    for (const row of rows) expect(page).toContain(row)
+    expect(page.match(/^\| (topic|group), /gm)).toHaveLength(rows.length)
+  })
+})
+
+describe('hand-over', () => {
+  test('a batch is finished when its taker comes back', async () => {
+    const handoff = new Handoff<string>()
+    const { done } = handoff.offer('a')
+    let finished: boolean | undefined
+    const noted = done.then((value) => (finished = value))
+    expect(await handoff.take()).toBe('a')
+    expect(finished).toBeUndefined()
+    const next = handoff.take()
+    await noted
+    expect(finished).toBe(true)
+    handoff.end()
+    expect(await next).toBeUndefined()
+  })
+
+  test('what is withdrawn is not taken; what comes later is', async () => {
+    const handoff = new Handoff<string>()
+    handoff.offer('a').withdraw()
+    const taken = handoff.take()
+    void handoff.offer('b').done
+    expect(await taken).toBe('b')
+  })
+
+  test('the end wakes both sides, and an error comes out where batches do', async () => {
+    const handoff = new Handoff<string>()
+    const taken = handoff.take()
+    handoff.end(new Error('broken'))
+    handoff.end()
+    await expect(taken).rejects.toThrow('broken')
+    expect(await handoff.offer('c').done).toBe(false)
+  })
+})
+
+test('kafkajs is the version whose inside was read: kafka-quiet.ts, kafka-publisher.ts and kafka-consumption.ts rely on it', async () => {
+  const { default: manifest } = (await import('kafkajs/package.json', { with: { type: 'json' } })) as {
+    default: { version: string }
+  }
+  expect(manifest.version).toBe('2.2.4')
+  expect(kafkajs.Kafka).toBeTypeOf('function')
+})

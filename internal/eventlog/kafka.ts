@@ -1,0 +1,133 @@
+// The event log on Apache Kafka: binary CloudEvents keyed by message id, through kafkajs.
+//
+// An append is acknowledged by every replica in sync (acks=all) from an idempotent producer; how much a broker's death can
+// take is then the cluster's setting (docs/kafka.md). Topics are made by an operator, never by us.
+
+import type { Kafka } from 'kafkajs'
+import type { Clock, Log } from '../ports/ports.ts'
+import { EventLogError } from './fault.ts'
+import { TOPICS, topicOf, type MailEvent } from './events.ts'
+import type { EventLog, Position } from './eventlog.ts'
+import { Desk, kafkaClient } from './kafka-client.ts'
+import { consumption } from './kafka-consumption.ts'
+import { partitionOf } from './kafka-partitions.ts'
+import { Publisher, type Outgoing } from './kafka-publisher.ts'
+import { recordOf } from './kafka-records.ts'
+import type { KafkaSecurity } from './kafka-url.ts'
+import { validateData } from './schemas.ts'
+
+export { brokersOf, SASL_MECHANISMS, securityOf, type KafkaSecurity } from './kafka-url.ts'
+
+/** Default of `appendMaxMs`: longer than a broker's restart and an election. */
+const APPEND_MAX_MS = 30_000
+/** How long the number of partitions is taken for known. */
+const PARTITIONS_MS = 60_000
+
+export interface KafkaEventLogOptions extends KafkaSecurity {
+  /** `host:port` of some brokers; they name the others. */
+  brokers: string[]
+  clock: Clock
+  log: Log
+  /** Something new at each call, for the groups of iterations that share with nobody. */
+  freshId(): string
+  /** Name in the brokers' logs and quotas, and the beginning of our readers' groups. */
+  clientId?: string
+  /** Stands before each topic's name on the wire, with its dot: `com.example.`. */
+  topicPrefix?: string
+  /** An append is acknowledged or rejected within so many milliseconds. */
+  appendMaxMs?: number
+}
+
+/** The log on a Kafka cluster. Connects when it is used; all trouble with the cluster rejects there, with EventLogError. */
+export function kafkaEventLog(options: KafkaEventLogOptions): EventLog {
+  const { clock, log, clientId = 'mail-ingest', topicPrefix = '', appendMaxMs = APPEND_MAX_MS } = options
+  const kafka: Kafka = kafkaClient({ ...options, clientId })
+  const desk = new Desk(kafka, clock)
+  const publisher = new Publisher({ kafka, clock, appendMaxMs })
+  const wire = (topic: string) => topicPrefix + topic
+  const plain = (topic: string) => topic.slice(topicPrefix.length)
+  const readerGroup = () => `${clientId}-reader-${options.freshId()}`
+  const partitions = new PartitionCounts(desk, clock, wire)
+  const readers = new AbortController()
+  const alive = () => {
+    if (readers.signal.aborted) throw new EventLogError('closed', 'event log: closed')
+  }
+  const positions = (topic: string, found: readonly { partition: number; offset: string }[]): Position[] =>
+    found
+      .map(({ partition, offset }) => ({ topic, partition, offset: Number(offset) }))
+      .sort((a, b) => a.partition - b.partition)
+
+  return {
+    async append(events) {
+      alive()
+      for (const { type, data } of events) validateData(type, data)
+      if (events.length === 0) return
+      const counts = await partitions.known()
+      await publisher.publish(events.map((event) => outgoingOf(event, counts, wire)))
+    },
+    consume: (want) => {
+      const signal = AbortSignal.any([want.signal, readers.signal])
+      return consumption({ kafka, desk, clock, log, wire, plain, readerGroup }, { ...want, signal })
+    },
+    async ends(topic) {
+      alive()
+      return positions(topic, await desk.ask((admin) => admin.fetchTopicOffsets(wire(topic))))
+    },
+    async offsetsAt(topic, timeMs) {
+      alive()
+      return positions(topic, await desk.ask((admin) => admin.fetchTopicOffsetsByTimestamp(wire(topic), timeMs)))
+    },
+    async close() {
+      readers.abort()
+      await publisher.close()
+      await desk.close()
+    },
+  }
+}
+
+function outgoingOf(event: MailEvent, counts: ReadonlyMap<string, number>, wire: (topic: string) => string): Outgoing {
+  const topic = topicOf(event.type)
+  const partition = partitionOf(event.subject, counts.get(topic) ?? 1)
+  return { topic: wire(topic), partition, ...recordOf(event, partition) }
+}
+
+/** How many partitions each topic has. All topics at once, so that appends keep their order while they wait for the answer. */
+class PartitionCounts {
+  readonly #desk: Desk
+  readonly #clock: Clock
+  readonly #wire: (topic: string) => string
+  #last: ReadonlyMap<string, number> | undefined
+  #answer: Promise<ReadonlyMap<string, number>> | undefined
+  #until = -Infinity
+
+  constructor(desk: Desk, clock: Clock, wire: (topic: string) => string) {
+    this.#desk = desk
+    this.#clock = clock
+    this.#wire = wire
+  }
+
+  /** What is known serves while it is asked for again: that may take long, and must not hold up an append. Rejects with EventLogError. */
+  async known(): Promise<ReadonlyMap<string, number>> {
+    if (this.#clock.monotonic() >= this.#until) this.#answer ??= this.#ask().finally(() => (this.#answer = undefined))
+    if (this.#last === undefined) return this.#answer ?? this.#ask()
+    // No answer: the next append asks again.
+    void this.#answer?.catch((error: unknown) => error)
+    return this.#last
+  }
+
+  async #ask(): Promise<ReadonlyMap<string, number>> {
+    const names = TOPICS.map((topic) => this.#wire(topic))
+    const { topics } = await this.#desk.ask((admin) => admin.fetchTopicMetadata({ topics: names }))
+    const found = new Map(topics.map(({ name, partitions }) => [name, partitions.length]))
+    const counts = new Map(
+      TOPICS.map((topic) => {
+        const count = found.get(this.#wire(topic)) ?? 0
+        if (count === 0) throw new EventLogError('server', `event log: no topic ${this.#wire(topic)}; make it first`)
+        return [topic, count] as const
+      }),
+    )
+    this.#last = counts
+    this.#until = this.#clock.monotonic() + PARTITIONS_MS
+    return counts
+  }
+}

@@ -1,0 +1,96 @@
+// What needs a connection of its own beside the pool: partitions made on demand, and work that one process does at a time.
+
+import { Client, type ClientConfig } from 'pg'
+import { lockOf } from './dialect.ts'
+import { StoreError } from './errors.ts'
+import { translated } from './postgres-connection.ts'
+
+/** Months made after the one that is wanted, so that a new month begins with its partition there. */
+const MONTHS_AHEAD = 2
+
+/** Makes the partitions of each month when the first message of it comes. */
+export function monthMaker(config: ClientConfig): { make(receivedAt: number): Promise<void>; forget(): void } {
+  // Every month that messages came in: a dozen a year.
+  const made = new Map<string, Promise<void>>()
+  return {
+    async make(receivedAt) {
+      const month = new Date(receivedAt).toISOString().slice(0, 'yyyy-mm'.length)
+      const known = made.get(month) ?? makeMonths(config, new Date(`${month}-01T00:00:00Z`))
+      made.set(month, known)
+      try {
+        await known
+      } catch (error) {
+        made.delete(month)
+        throw error
+      }
+    },
+    forget: () => made.clear(),
+  }
+}
+
+/** Not within the caller's transaction: others must see the new tables, and no lock may be held until that one ends. */
+async function makeMonths(config: ClientConfig, first: Date): Promise<void> {
+  await onOwnConnection(config, async (client) => {
+    for (let ahead = 0; ahead <= MONTHS_AHEAD; ahead++) {
+      const month = Date.UTC(first.getUTCFullYear(), first.getUTCMonth() + ahead)
+      await client.query('select make_month($1)', [month])
+    }
+  })
+}
+
+async function onOwnConnection<T>(config: ClientConfig, work: (client: Client) => Promise<T>): Promise<T> {
+  const client = new Client(config)
+  // A connection that breaks between statements fails the next one.
+  client.on('error', () => {})
+  return translated(async () => {
+    try {
+      await client.connect()
+      return await work(client)
+    } finally {
+      await client.end()
+    }
+  })
+}
+
+export interface SingleRun<T> {
+  name: string
+  work: (signal: AbortSignal) => Promise<T>
+  signal: AbortSignal
+}
+
+/** How often the server looks whether one that waits for its turn is still there. */
+const WAITING_CHECK = "set client_connection_check_interval = '5s'"
+
+/** Holds a session's advisory lock while it works; the server lets go of it when the connection ends, however it does. */
+export async function singleRunner<T>(config: ClientConfig, run: SingleRun<T>): Promise<T> {
+  const { name, work, signal } = run
+  const client = new Client({ ...config, statement_timeout: 0, query_timeout: 0 })
+  const over = new AbortController()
+  const lost = (error?: Error) =>
+    over.abort(new StoreError('unavailable', `the turn of ${name} is lost with its connection`, { cause: error }))
+  client.on('error', lost)
+  client.on('end', () => lost())
+  const stop = () => {
+    over.abort(signal.reason)
+    // A session that waits for its turn ends with its connection.
+    client.connection.stream.destroy()
+  }
+  return translated(async () => {
+    try {
+      signal.throwIfAborted()
+      await client.connect()
+      signal.throwIfAborted()
+      signal.addEventListener('abort', stop, { once: true })
+      await client.query(WAITING_CHECK)
+      await client.query('select pg_advisory_lock($1)', [lockOf(`single runner ${name}`).toString()])
+      signal.removeEventListener('abort', stop)
+      return await work(AbortSignal.any([signal, over.signal]))
+    } catch (error) {
+      signal.throwIfAborted()
+      throw error
+    } finally {
+      signal.removeEventListener('abort', stop)
+      await client.end()
+    }
+  })
+}

@@ -1,0 +1,46 @@
+// What the tests of the store share.
+
+import { StoreError, type MessageDraft } from '../store.ts'
+
+export const reasonOf = async (work: Promise<unknown>): Promise<string> =>
+  work.then(
+    () => 'none',
+    (error: unknown) => (error instanceof StoreError ? error.reason : String(error)),
+  )
+
+export const draft = (n: number, change: Partial<MessageDraft> = {}): MessageDraft => ({
+  id: `m${String(n).padStart(6, '0')}`,
+  entryId: `e${n}`,
+  tenant: 'acme',
+  mailbox: 'a@x',
+  recipients: [{ address: 'a@x', mailbox: 'a@x' }],
+  source: 'EMAIL',
+  status: 'PARSED',
+  reason: null,
+  detail: null,
+  headerMessageId: `<${n}@x>`,
+  syntheticBase: null,
+  duplicateOf: null,
+  forced: false,
+  threadId: null,
+  subject: 's',
+  from: [],
+  to: [],
+  cc: [],
+  date: null,
+  receivedAt: 1000 + n,
+  indexedAt: 0,
+  sizeBytes: 100 * n,
+  sha256: 'f'.repeat(64),
+  traceId: `t${n}`,
+  rawKey: 'r',
+  metaKey: 'm',
+  mailFrom: '',
+  clientAddress: '',
+  snippet: '',
+  flags: [],
+  parser: 'p',
+  attachmentCount: n % 2,
+  contentHash: null,
+  ...change,
+})

@@ -1,0 +1,67 @@
+// The settings of a private Ceph cluster on loopback: one monitor, one OSD in memory, one S3 gateway; thrown away after use.
+
+export interface RgwPlaces {
+  dir: string
+  fsid: string
+  monPort: number
+  s3Port: number
+}
+
+/** Bytes of objects that the OSD may hold in memory. */
+const STORE_BYTES = 2 * 1024 ** 3
+
+/** The text of ceph.conf. */
+export function rgwConf({ dir, fsid, monPort, s3Port }: RgwPlaces): string {
+  return `[global]
+fsid = ${fsid}
+mon host = [v2:127.0.0.1:${monPort}]
+mon initial members = a
+public addr = 127.0.0.1
+cluster addr = 127.0.0.1
+ms bind ipv6 = false
+# No keys between the daemons; S3 requests are signed all the same.
+auth cluster required = none
+auth service required = none
+auth client required = none
+# The gateway asks the monitor for "secure" mode, which needs keys, and would wait for ever.
+ms mon client mode = crc
+ms mon service mode = crc
+run dir = ${dir}/run
+crash dir = ${dir}/run
+log file = ${dir}/log/$name.log
+admin socket = ${dir}/run/$name.asok
+pid file =
+osd pool default size = 1
+osd pool default min size = 1
+osd pool default pg num = 8
+osd pool default pgp num = 8
+osd pool default pg autoscale mode = off
+osd crush chooseleaf type = 0
+mon allow pool size one = true
+mon max pg per osd = 1000
+mon warn on pool no redundancy = false
+# A full disk of the machine is no reason to stop: nothing is kept on it.
+mon data avail crit = 1
+mon data avail warn = 2
+# Each new pool is a change of the map: at the default of one a second the first start takes 13 s.
+paxos propose interval = 0.05
+paxos min wait = 0.01
+[mon.a]
+mon data = ${dir}/mon
+[osd.0]
+osd data = ${dir}/osd
+osd objectstore = memstore
+memstore device bytes = ${STORE_BYTES}
+# The default is a relative path in some builds, and without its classes the gateway ends with (95).
+osd class dir = /usr/lib/${process.arch === 'arm64' ? 'aarch64' : 'x86_64'}-linux-gnu/rados-classes
+[client.rgw]
+rgw data = ${dir}/rgw
+# tcp_nodelay is off by default, and a small GET on a kept-alive connection then takes 40 ms longer.
+rgw frontends = beast endpoint=127.0.0.1:${s3Port} tcp_nodelay=1
+# A lifecycle "day" of two seconds, so that expiry can be watched.
+rgw lc debug interval = 2
+rgw lifecycle work time = 00:00-23:59
+rgw gc max objs = 4
+rgw thread pool size = 64
+`
+}
