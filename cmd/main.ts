@@ -70,8 +70,10 @@ export async function main(program: Program, environment: Environment): Promise<
     )
     // First, so that it is stopped last: while the rest drains, /readyz says so and /metrics can be read.
     parts.unshift({ name: 'operator listener', stop: () => listener.close() })
+    // Signals are listened for before anyone is told that it is ready.
+    const ended = runParts(parts, log)
     await program.started?.(around, listener.url)
-    process.exit(await runParts(parts, log))
+    process.exit(await ended)
   } catch (error) {
     process.stderr.write(`${sentence(error)}\n`)
     for (const part of parts.toReversed())
