@@ -2,6 +2,7 @@
 
 import { afterAll, describe, expect, test } from 'vitest'
 import { checkpointOf } from '../store/store.ts'
+import { farAway } from '../store/testing/far-away.ts'
 import { freshStore, missing, sharedBed } from '../store/testing/postgres-bed.ts'
 import { Bed, eventually, mail, testParsers, withCsv, type Mail } from './testing/bed.ts'
 
@@ -10,11 +11,13 @@ afterAll(() => pool.close())
 
 const HEAD = 'From: ann@example.org\nTo: orders@mail.localhost\nDate: Mon, 01 Jan 2024 10:00:00 +0000\n'
 
-/** Mails that contend for ids and conversations as much as they can. */
+const GROUPS = 6
+
+/** Mails that contend for ids and conversations as much as they can, in groups of the same size. */
 function contending(): Mail[] {
   const mails: Mail[] = []
   const next = () => mails.length + 1
-  for (let group = 0; group < 6; group++) {
+  for (let group = 0; group < GROUPS; group++) {
     // R16: three with one Message-ID and an attachment each.
     for (let n = 0; n < 3; n++) mails.push(withCsv(next(), `same-${group}@x`))
     // R16: without a Message-ID, two contents in turns.
@@ -33,6 +36,12 @@ function contending(): Mail[] {
   return mails
 }
 
+/** Each group from its end: both indexers are at one group at one time, and at different mails of it. */
+function turned(mails: readonly Mail[]): Mail[] {
+  const size = mails.length / GROUPS
+  return Array.from({ length: GROUPS }, (_, at) => mails.slice(at * size, (at + 1) * size).reverse()).flat()
+}
+
 describe.skipIf(missing)(`two indexers on PostgreSQL ${missing ?? ''}`, () => {
   const postgres = sharedBed()
   const store = freshStore(postgres)
@@ -45,10 +54,10 @@ describe.skipIf(missing)(`two indexers on PostgreSQL ${missing ?? ''}`, () => {
     const want = await alone.contents()
     await alone.close()
 
-    const first = await Bed.open(pool, await postgres().open())
-    const second = await Bed.open(pool, await postgres().open())
+    const first = await Bed.open(pool, farAway(await postgres().open()))
+    const second = await Bed.open(pool, farAway(await postgres().open()))
     await first.deliver(mails)
-    await second.deliver(mails.toReversed())
+    await second.deliver(turned(mails))
     const running = [first.start({ group: 'one' }), second.start({ group: 'two' })]
     const isDone = async (group: string) =>
       (await checkpointOf(store(), group, 'mail.ingest.v1', 0)) >=

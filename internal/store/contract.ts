@@ -1,5 +1,6 @@
 // What every engine of the store must do alike, as tests.
 
+import { setTimeout as sleep } from 'node:timers/promises'
 import { sql } from 'kysely'
 import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest'
 import {
@@ -19,6 +20,7 @@ import {
   isSingleRunner,
   joinThread,
   listEvents,
+  listMailboxes,
   listMessages,
   listTenants,
   projectEvents,
@@ -32,6 +34,7 @@ import {
 } from './store.ts'
 import { searchContract } from './contract-search.ts'
 import { draft, reasonOf } from './testing/draft.ts'
+import { farAway } from './testing/far-away.ts'
 
 /** An engine with one empty place for a store at a time. */
 export interface StoreBed {
@@ -151,6 +154,11 @@ function directoryContract(store: () => Store): void {
   })
 }
 
+/** Tries until it is done. SQLite waits for a lock without letting anything else run, so there is a pause in between. */
+async function insist(work: () => Promise<unknown>): Promise<void> {
+  while ((await reasonOf(work())) !== 'none') await sleep(5)
+}
+
 function transactionContract(bed: StoreBed, store: () => Store): void {
   test('a transaction is all or nothing, and the next one goes on', async () => {
     const broken = store().transaction(async (tx) => {
@@ -169,7 +177,7 @@ function transactionContract(bed: StoreBed, store: () => Store): void {
     const version = await directoryVersion(store())
     const write = async (on: Store, n: number) => {
       const [domain, now] = [`d${n}.example`, n]
-      while ((await reasonOf(on.transaction((tx) => addDomain(tx, { domain, tenant: 'a', now })))) !== 'none');
+      await insist(() => on.transaction((tx) => addDomain(tx, { domain, tenant: 'a', now })))
     }
     await Promise.all(Array.from({ length: 40 }, (_, n) => write(n % 2 === 0 ? store() : other, n)))
     expect(await directoryVersion(store())).toBe(version + 40)
@@ -184,12 +192,14 @@ function transactionContract(bed: StoreBed, store: () => Store): void {
       on.transaction(async (tx) => {
         await holdKeys(tx, [key])
         const found = await findKey(tx, key)
+        // Time for another to read the same, if it were let in.
+        await sleep(5)
         const entryId = `e${100 + n}`
         if (found !== undefined && found.entryId < entryId) return
         await claimKey(tx, { ...key, messageId: `m${n}`, entryId })
       })
     const tryClaim = async (on: Store, n: number) => {
-      while ((await reasonOf(claim(on, n))) !== 'none');
+      await insist(() => claim(on, n))
     }
     const order = [9, 3, 7, 0, 8, 1, 6, 4, 2, 5]
     await Promise.all(order.map((n) => tryClaim(n % 2 === 0 ? store() : other, n)))
@@ -199,13 +209,14 @@ function transactionContract(bed: StoreBed, store: () => Store): void {
 
   test('conversations that are joined from two sides at once become one', async () => {
     const other = await bed.open()
+    const [here, there] = [farAway(store()), farAway(other)]
     const join = async (on: Store, ids: string[]) => {
-      while ((await reasonOf(on.transaction((tx) => joinThread(tx, 'a', ids)))) !== 'none');
+      await insist(() => on.transaction((tx) => joinThread(tx, 'a', ids)))
     }
-    for (let round = 0; round < 5; round++) {
+    for (let round = 0; round < 2; round++) {
       const id = (n: number) => `<${round}-${n}@x>`
       const pairs = Array.from({ length: 8 }, (_, n) => [id(n), id(n + 1)])
-      await Promise.all(pairs.map((pair, n) => join(n % 2 === 0 ? store() : other, pair)))
+      await Promise.all(pairs.map((pair, n) => join(n % 2 === 0 ? here : there, pair)))
       const links = await store().kysely.selectFrom('threadIds').selectAll().execute()
       const names = new Set(links.filter((row) => row.headerId.startsWith(`<${round}-`)).map((row) => row.threadId))
       expect(names.size).toBe(1)
@@ -304,9 +315,13 @@ function listContract(store: () => Store): void {
   })
 
   test('order is that of the bytes, whatever the language of the database', async () => {
-    for (const slug of ['b-1', 'a', 'b1', 'b', 'a-b']) await createTenant(store(), { slug, now: 1 })
-    expect((await listTenants(store())).map((tenant) => tenant.slug)).toEqual(['a', 'a-b', 'b', 'b-1', 'b1'])
-    expect((await listTenants(store(), { after: 'a-b', limit: 2 })).map((tenant) => tenant.slug)).toEqual(['b', 'b-1'])
+    await seedFirstStart(store(), { domain: 'x', now: 1 })
+    for (const local of ['a_b', 'a1', 'ab', 'a.b'])
+      await addMailbox(store(), { address: `${local}@x`, tenant: 'acme', now: 1 })
+    const want = ['a.b@x', 'a1@x', 'a_b@x', 'ab@x', 'postmaster@x']
+    expect((await listMailboxes(store())).map((row) => row.address)).toEqual(want)
+    const rest = await listMailboxes(store(), { after: 'a1@x', limit: 2 })
+    expect(rest.map((row) => row.address)).toEqual(want.slice(2, 4))
   })
 
   test('numbers, absent values and every character but NUL come back as they went', async () => {

@@ -85,6 +85,8 @@ interface Cluster {
   password: string
   tls: boolean
   child: ChildProcess | undefined
+  /** Lets a frozen server go. */
+  thaw?: () => void
 }
 
 async function controls(cluster: Cluster): Promise<Omit<Postgres, 'stop'>> {
@@ -125,8 +127,11 @@ async function controls(cluster: Cluster): Promise<Omit<Postgres, 'stop'>> {
       await end(cluster, 'SIGINT')
       await start(cluster)
     },
-    freeze: () => signalAll(cluster, 'SIGSTOP'),
-    thaw: () => signalAll(cluster, 'SIGCONT'),
+    freeze: () => freeze(cluster),
+    async thaw() {
+      cluster.thaw?.()
+      await signalAll(cluster, 'SIGCONT')
+    },
   }
 }
 
@@ -183,6 +188,7 @@ async function start(cluster: Cluster): Promise<void> {
 async function end(cluster: Cluster, name: NodeJS.Signals): Promise<void> {
   const { child } = cluster
   cluster.child = undefined
+  cluster.thaw?.()
   if (child?.pid === undefined || hasEnded(child)) return
   const gone = new Promise((resolve) => child.once('exit', resolve))
   const workers = await childrenOf(child.pid)
@@ -196,12 +202,21 @@ async function end(cluster: Cluster, name: NodeJS.Signals): Promise<void> {
   while (workers.some((pid) => kill(pid, 0))) await sleep(POLL_MS)
 }
 
-async function signalAll(cluster: Cluster, name: NodeJS.Signals): Promise<void> {
+/** A process that stands still cannot even be ended; should this one die meanwhile, a pipe that closes sets the others free. */
+async function freeze(cluster: Cluster): Promise<void> {
+  const pids = await signalAll(cluster, 'SIGSTOP')
+  const guard = spawn('sh', ['-c', `read end; kill -CONT ${pids.join(' ')}`], { stdio: ['pipe', 'ignore', 'ignore'] })
+  cluster.thaw = () => guard.stdin.end()
+}
+
+async function signalAll(cluster: Cluster, name: NodeJS.Signals): Promise<number[]> {
   const pid = cluster.child?.pid
   if (pid === undefined) throw new TypeError('the server does not run')
   // The postmaster first, so that it starts no child that is missed.
   kill(pid, name)
-  for (const each of await childrenOf(pid)) kill(each, name)
+  const workers = await childrenOf(pid)
+  for (const each of workers) kill(each, name)
+  return [pid, ...workers]
 }
 
 /** Children have sessions of their own, so that a signal to the group does not reach them. */
