@@ -14,9 +14,9 @@ const RATE = 50
 const SECONDS = Number(process.env['BENCH_SECONDS'] ?? 30)
 const ACCEPT_P95_MS = 100
 const VISIBLE_P95_MS = 1000
-const ROUNDS = 5
+const ROUNDS = 3
 const SESSIONS = 100
-const FLAT_COUNT = 3000
+const FLAT_COUNT = 12_000
 const POLL_MS = 10
 
 const to = 'orders+acme@mail.localhost'
