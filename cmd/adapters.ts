@@ -3,6 +3,7 @@
 import { readFileSync } from 'node:fs'
 import type { BlobStore } from '../internal/blob/blob.ts'
 import { engineOf, enginePath, type Config } from '../internal/config/config.ts'
+import type { Topics } from '../internal/cli/cli.ts'
 import type { EventLog, Queryable } from '../internal/eventlog/eventlog.ts'
 import type { Clock, Ids, Log } from '../internal/ports/ports.ts'
 import type { Store } from '../internal/store/store.ts'
@@ -68,6 +69,17 @@ export async function storeOf(config: Config, opening: Opening = {}): Promise<St
   const { openPostgresStore } = await import('../internal/store/postgres.ts')
   const { databasePoolMax: poolMax, databaseStatementTimeoutMs: statementTimeoutMs } = config
   return openPostgresStore({ url, poolMax, statementTimeoutMs, readOnly: opening.readOnly ?? false })
+}
+
+/** The topics of the cluster, as KAFKA_REPLICATION and KAFKA_TOPIC_PREFIX want them; undefined where the event log has none. */
+export async function topicsOf(config: Config, { clock, log }: Parts): Promise<Topics | undefined> {
+  if (isEmbedded(config.eventLogUrl)) return undefined
+  const { brokersOf, securityOf } = await import('../internal/eventlog/kafka.ts')
+  const { kafkaTopics } = await import('../internal/eventlog/kafka-topics.ts')
+  const security = securityOf(securityTexts(config))
+  const topics = kafkaTopics({ brokers: brokersOf(config.eventLogUrl), ...security, clock, log })
+  const wanted = { prefix: config.kafkaTopicPrefix, replication: config.kafkaReplication }
+  return { ...topics, plan: (options) => topics.plan(wanted, options) }
 }
 
 /** KAFKA_TLS_CA names a file; what is in it counts. */

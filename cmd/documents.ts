@@ -41,6 +41,7 @@ function nothing(): Context {
       store: unused,
       log: unused,
       blobs: unused,
+      topics: unused,
       get spool() {
         return unused()
       },

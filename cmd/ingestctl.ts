@@ -8,7 +8,7 @@ import { systemClock } from '../internal/daemon/clock.ts'
 import { systemIds } from '../internal/daemon/ids.ts'
 import type { EventLog, Queryable } from '../internal/eventlog/eventlog.ts'
 import { nodeFs } from '../spool/spool.ts'
-import { blobsOf, eventLogOf, isEmbedded, storeOf } from './adapters.ts'
+import { blobsOf, eventLogOf, isEmbedded, storeOf, topicsOf } from './adapters.ts'
 import { VERSION } from './version.ts'
 
 const INTERRUPTED = 130
@@ -57,6 +57,12 @@ function enginesOf(config: () => Config): Engines {
       once('blobs', async () => {
         mustBeThere(config().objectStoreUrl, 'object store')
         return blobsOf(config(), parts)
+      }),
+    topics: () =>
+      once('topics', async () => {
+        const topics = await topicsOf(config(), parts)
+        if (topics !== undefined) return topics
+        throw new CliError('usage', `the event log ${config().eventLogUrl} is not Kafka and has no topics to make`)
       }),
     get spool() {
       return { fs: nodeFs(), dir: config().spoolDir }

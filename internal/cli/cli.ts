@@ -5,7 +5,7 @@
 
 import { Command, CommanderError, Option } from 'commander'
 import { DOMAINS, MAILBOXES, TENANTS } from './commands/directory.ts'
-import { EVENTS, QUARANTINE, REPLAY, SPOOL } from './commands/flow.ts'
+import { EVENTS, QUARANTINE, REPLAY, SPOOL, TOPICS } from './commands/flow.ts'
 import { DOCUMENTS, MESSAGES, SEARCH, TRACE } from './commands/messages.ts'
 import { CONFIG, DOCTOR, HEALTH, SEND, STATUS } from './commands/operate.ts'
 import { completion, SHELLS } from './completion.ts'
@@ -14,13 +14,24 @@ import { EXITS, exitFor, sentenceFor, type Exit } from './exit.ts'
 import { Closed } from './output.ts'
 import { addNoun, addVerb, examplesText, type Call, type Noun, type Result, type Verb } from './tree.ts'
 
-export type { Access, Context, Engines } from './context.ts'
+export type { Access, Context, Engines, Topics } from './context.ts'
 export { CliError, EXITS, type Exit } from './exit.ts'
 export { completionScript, SHELLS } from './completion.ts'
 export { cliReferenceMarkdown } from './reference.ts'
 
 /** The order of the help. */
-const NOUNS: readonly Noun[] = [MESSAGES, DOCUMENTS, EVENTS, SPOOL, QUARANTINE, TENANTS, DOMAINS, MAILBOXES, CONFIG]
+const NOUNS: readonly Noun[] = [
+  MESSAGES,
+  DOCUMENTS,
+  EVENTS,
+  SPOOL,
+  QUARANTINE,
+  TENANTS,
+  DOMAINS,
+  MAILBOXES,
+  TOPICS,
+  CONFIG,
+]
 const VERBS: readonly Verb[] = [SEARCH, TRACE, REPLAY, SEND, STATUS, HEALTH, DOCTOR]
 
 const EXAMPLES = [

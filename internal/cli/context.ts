@@ -4,7 +4,7 @@
 import type { Readable } from 'node:stream'
 import type { BlobStore } from '../blob/blob.ts'
 import type { Config, Environment } from '../config/config.ts'
-import type { EventLog, Queryable } from '../eventlog/eventlog.ts'
+import type { EventLog, Queryable, TopicStep } from '../eventlog/eventlog.ts'
 import type { Clock, Ids } from '../ports/ports.ts'
 import type { Store } from '../store/store.ts'
 import type { Fs } from '../../spool/spool.ts'
@@ -13,11 +13,21 @@ import type { Sink } from './output.ts'
 /** `read` never creates anything; `write` needs an existing store too, and may wait for its lock. */
 export type Access = 'read' | 'write'
 
+/** The topics of a Kafka cluster, as the settings want them. */
+export interface Topics {
+  /** What is to be done, nothing if all is as wanted. Growing a topic breaks the order of keys, so it has to be accepted. */
+  plan(options: { acceptReordering: boolean }): Promise<TopicStep[]>
+  apply(steps: readonly TopicStep[]): Promise<void>
+  close(): Promise<void>
+}
+
 /** The engines of the settings. A place where nothing was ever started rejects with CliError `unavailable`. */
 export interface Engines {
   store(access: Access): Promise<Store>
   log(access: Access): Promise<EventLog & Queryable>
   blobs(): Promise<BlobStore>
+  /** Topics of the cluster; rejects with CliError `usage` where the event log has none to make. */
+  topics(): Promise<Topics>
   /** Where the spool is; it is read without a lock and may not exist yet. */
   spool: { fs: Fs; dir: string }
   /** Closes what was opened. */

@@ -9,6 +9,7 @@ export { CodecError, fromBinary, fromStructured, toBinary, toStructured, type Bi
 export { eventCatalogueMarkdown } from './catalogue.ts'
 export { EVENT_LOG_FAULTS, EventLogError, type EventLogFault } from './fault.ts'
 export { measured } from './measured.ts'
+export { stepText, type TopicStep } from './topics.ts'
 export { dataSchemaOf, schemaFiles, validateData, type SchemaFile } from './schemas.ts'
 export {
   EVENT_TYPES,

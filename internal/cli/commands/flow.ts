@@ -157,3 +157,30 @@ export const QUARANTINE: Noun = {
     },
   ],
 }
+
+const reordering = () =>
+  option(
+    '--accept-reordering',
+    'let partitions grow, although the order of the events of one message is lost across it',
+  )
+
+export const TOPICS: Noun = {
+  name: 'topics',
+  about: 'Compares the topics of the Kafka cluster with what the settings want, and makes them so',
+  verbs: [
+    {
+      usage: 'plan',
+      about: 'Lists what is to be done, and does nothing; exit 5 when a step is refused',
+      options: [reordering()],
+      examples: [['topics plan', 'before a change']],
+      run: async (call) => (await import('../topics.ts')).plan(call),
+    },
+    {
+      usage: 'apply',
+      about: 'Does what plan lists: all of it, or nothing when a step is refused',
+      options: [reordering()],
+      examples: [['topics apply', 'before the first start on a cluster']],
+      run: async (call) => (await import('../topics.ts')).apply(call),
+    },
+  ],
+}

@@ -128,6 +128,9 @@ function contextOf(dataDir: string, options: RunOptions & { out: Writable; err: 
       store: async (access) => kept(await openSqliteStore({ file: there('store.db'), readOnly: access === 'read' })),
       log: async (access) =>
         kept(sqliteEventLog({ file: there('events.db'), clock, log: silent, readOnly: access === 'read' })),
+      topics: async () => {
+        throw new CliError('usage', 'the event log is not Kafka')
+      },
       blobs: async () => fileBlobs({ dir: there('objects'), clock, ids }),
       spool: { fs: nodeFs(), dir: join(dataDir, 'spool') },
       close: async () => {
