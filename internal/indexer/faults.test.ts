@@ -146,39 +146,6 @@ test('an object store that is down is waited for', async () => {
   expect(await countByStatus(bed.store)).toMatchObject({ PARSED: 1 })
 })
 
-test(
-  'an object that alone cannot be read ends as FAILED, and its slot goes to the others meanwhile',
-  { timeout: 60_000 },
-  async () => {
-    const bad = withCsv(0, 'bad@x')
-    await deliver([bad])
-    const { BlobError } = await import('../blob/blob.ts')
-    const blobs: BlobStore = {
-      put: (key, upload) => bed.blobs.put(key, upload),
-      head: (key) => bed.blobs.head(key),
-      list: (prefix) => bed.blobs.list(prefix),
-      delete: (key) => bed.blobs.delete(key),
-      get: async (key) => {
-        if (key === bad.meta.rawKey) throw new BlobError('server', 'EIO')
-        return bed.blobs.get(key)
-      },
-    }
-    const running = bed.start({ blobs, concurrency: 1 })
-    let sent = 0
-    await eventually(async () => {
-      await deliver([withCsv(++sent, `${sent}@x`)])
-      return (await countByStatus(bed.store)).FAILED === 1
-    })
-    await eventually(() => bed.settled())
-    await running.stop()
-    expect(await countByStatus(bed.store)).toMatchObject({ FAILED: 1, PARSED: sent })
-    expect(await getMessage(bed.store, bad.meta.messageId)).toMatchObject({
-      reason: 'unreachable',
-      detail: { message: 'EIO' },
-    })
-  },
-)
-
 test('a store error that is no outage is tried, then told as FAILED', async () => {
   await deliver([withCsv(1, 'a@x')])
   let failures = 0
