@@ -68,23 +68,25 @@ const existing = (error: unknown) => {
   if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
 }
 
-/** fsync by path, at most one under way for each: a call that comes during one needs the next, and shares it. */
-function sharedSync(): (path: string) => Promise<void> {
+/**
+ * fsync by path, at most one under way for each: a call that comes during one needs the next, and shares it. Where one fails those
+ * who wait fail with it: after a failed fsync the next may succeed although what it should have written is lost.
+ */
+export function sharedSync(sync = syncNow): (path: string) => Promise<void> {
   const lanes = new Map<string, { running: Promise<void>; next?: Promise<void> }>()
   const begin = (path: string): Promise<void> => {
-    const lane: { running: Promise<void>; next?: Promise<void> } = { running: syncNow(path) }
+    const lane: { running: Promise<void>; next?: Promise<void> } = { running: sync(path) }
     lanes.set(path, lane)
     const settled = () => {
       if (lane.next === undefined) lanes.delete(path)
     }
-    void lane.running.then(settled, settled)
+    void lane.running.then(settled, () => lanes.delete(path))
     return lane.running
   }
   return (path) => {
     const lane = lanes.get(path)
     if (lane === undefined) return begin(path)
-    const start = () => begin(path)
-    lane.next ??= lane.running.then(start, start)
+    lane.next ??= lane.running.then(() => begin(path))
     return lane.next
   }
 }

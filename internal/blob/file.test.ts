@@ -7,7 +7,7 @@ import { Registry } from '@prometheus-io/client'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { measured } from './blob.ts'
 import { blobStoreContract, uploadOf } from './contract.ts'
-import { durableDirectories } from './directories.ts'
+import { durableDirectories, sharedSync } from './directories.ts'
 import { fileBlobs } from './file.ts'
 import { walk } from './walk.ts'
 
@@ -106,6 +106,21 @@ describe('objects as files', () => {
     const keys: string[] = []
     for await (const key of walk(dir, 't/', 4)) keys.push(key)
     expect(keys).toEqual(names.map((name) => `t/${name}`))
+  })
+
+  test('a failed sync of a directory fails those who wait as well, and later ones are new', async () => {
+    const first = Promise.withResolvers<void>()
+    let syncs = 0
+    const sync = sharedSync(async () => {
+      syncs += 1
+      if (syncs === 1) await first.promise
+    })
+    const asked = [sync('d'), sync('d'), sync('d')]
+    first.reject(new Error('EIO'))
+    expect((await Promise.allSettled(asked)).map(({ status }) => status)).toEqual(['rejected', 'rejected', 'rejected'])
+    expect(syncs).toBe(1)
+    await sync('d')
+    expect(syncs).toBe(2)
   })
 
   test('syncs of one directory are shared by those who wait', async () => {
