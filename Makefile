@@ -15,11 +15,14 @@ help: ## this list
 run: install ## start every stage in one process on embedded engines
 	@exec node cmd/ingest.ts
 
-test: install ## everything: format, lint, types, unit and whole-system tests
+test: install ## everything: format, lint, types, unit tests, tests on real engines (which it installs as root), whole-system tests
 	@$(MAKE) --no-print-directory static
-	@vitest run --project unit --project system --reporter=default --reporter=./test/summary.ts
+	@vitest run --reporter=default --reporter=./test/summary.ts
 
-test-engines: install ## the adapters on real engines (Kafka, Ceph RGW, PostgreSQL), which it installs and starts; needs root
+engines: install ## Kafka, Ceph RGW and PostgreSQL, up until Ctrl-C; prints the settings that choose them
+	@exec node test/engines/engines.ts
+
+test-engines: install ## only the tests on real engines
 	@vitest run --project engines --reporter=default --reporter=./test/summary.ts
 
 check: install static ## what to run before a commit: format, lint, types, tidy, unit tests (under a minute)
@@ -53,4 +56,4 @@ runtime/node_modules/.installed: runtime/package-lock.json
 	@cd runtime && $(NPM) ci --ignore-scripts >&2
 	@touch $@
 
-.PHONY: help run test test-engines check static fix docs bench install
+.PHONY: help run test engines test-engines check static fix docs bench install

@@ -1,4 +1,4 @@
-// Three projects: `unit` is quick and runs in `make check`; `engines` runs the adapters on the real engines, which it starts;
+// Three projects: `unit` is quick and runs in `make check`; `engines` installs the real engines, starts them and runs on them;
 // `system` starts processes, crashes them and takes its time.
 import { defineConfig } from 'vitest/config'
 
@@ -24,10 +24,10 @@ export default defineConfig({
         test: {
           name: 'engines',
           include: ['**/*.engine.test.ts'],
+          globalSetup: 'test/engines/install.ts',
           exclude: ['**/node_modules/**'],
           testTimeout: 120_000,
-          // The first start on a machine installs the engine.
-          hookTimeout: 600_000,
+          hookTimeout: 120_000,
         },
       },
       {

@@ -72,6 +72,7 @@ export async function main(program: Program, environment: Environment): Promise<
     parts.unshift({ name: 'operator listener', stop: () => listener.close() })
     // Signals are listened for before anyone is told that it is ready.
     const ended = runParts(parts, log)
+    log.info({ metrics: `${listener.url}/metrics` }, 'ready')
     await program.started?.(around, listener.url)
     process.exit(await ended)
   } catch (error) {

@@ -101,6 +101,7 @@ export async function startSmtpd(around: Surroundings, options: SmtpdOptions): P
   const { port } = await door.listen(config.smtpHost, config.smtpPort).catch((error: unknown) => {
     throw plainly(error, `SMTP_PORT ${config.smtpHost}:${config.smtpPort}`)
   })
+  log.info({ host: config.smtpHost, port }, 'listening for SMTP')
   const checks: Check[] = [
     { name: 'spool', problem: () => space.problem() },
     {

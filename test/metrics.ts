@@ -25,11 +25,15 @@ interface Status {
 }
 
 /** Resolves when nothing waits in the spool, in the log or in the outbox, twice in a row: one look is not one moment. */
-export async function drained(system: System, timeoutMs = 60_000): Promise<void> {
+export async function drained(
+  system: Pick<System, 'dataDir'>,
+  timeoutMs = 60_000,
+  settings: Record<string, string> = {},
+): Promise<void> {
   let calm = 0
   await eventually(
     async () => {
-      calm = (await waiting(system)) === 0 ? calm + 1 : 0
+      calm = (await waiting(system.dataDir, settings)) === 0 ? calm + 1 : 0
       return calm === 2 ? true : undefined
     },
     timeoutMs,
@@ -38,8 +42,8 @@ export async function drained(system: System, timeoutMs = 60_000): Promise<void>
 }
 
 /** Gauges are read off every few seconds, so this asks the engines themselves. */
-async function waiting(system: System): Promise<number> {
-  const { stdout } = await ingestctl(system.dataDir, ['status', '--json'])
+async function waiting(dataDir: string, settings: Record<string, string>): Promise<number> {
+  const { stdout } = await ingestctl(dataDir, ['status', '--json'], settings)
   const status = JSON.parse(stdout.toString()) as Status
   const lags = Object.entries(status).filter(([name]) => name.startsWith('lag '))
   return lags.reduce((sum, [, lag]) => sum + lag.value, status.spool.value.entries + status.outbox.value.events)

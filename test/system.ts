@@ -120,8 +120,12 @@ export function ingestctl(
 }
 
 /** `ingestctl … --json`, parsed. Throws when it fails. */
-export async function ingestctlJson<T>(dataDir: string, args: readonly string[]): Promise<T> {
-  const { status, stdout, stderr } = await ingestctl(dataDir, [...args, '--json'])
+export async function ingestctlJson<T>(
+  dataDir: string,
+  args: readonly string[],
+  settings: Record<string, string> = {},
+): Promise<T> {
+  const { status, stdout, stderr } = await ingestctl(dataDir, [...args, '--json'], settings)
   if (status !== 0) throw new Error(`ingestctl ${args.join(' ')} ended with ${status}: ${stderr}`)
   return JSON.parse(stdout.toString('utf8')) as T
 }

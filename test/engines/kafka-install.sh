@@ -10,9 +10,8 @@ command -v java >/dev/null || missing="default-jre-headless"
 command -v mvn >/dev/null || missing="$missing maven"
 command -v openssl >/dev/null || missing="$missing openssl"
 if [ -n "$missing" ]; then
-  [ "$(id -u)" = 0 ] || { echo "Kafka needs: apt-get install $missing" >&2; exit 3; }
   # shellcheck disable=SC2086
-  { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $missing; } >&2
+  sh "$(dirname "$0")/apt-install.sh" $missing >&2
 fi
 
 mkdir -p "$dir"

@@ -3,7 +3,7 @@
 // `node test/engines/kafka.ts` starts one, prints its URL and stops it with Ctrl-C. Data lies in a temporary folder, jars in
 // .cache; every node dies with the process that started it.
 
-import { execFile, spawn, type ChildProcess } from 'node:child_process'
+import { execFile, spawn, spawnSync, type ChildProcess } from 'node:child_process'
 import { existsSync, openSync, closeSync } from 'node:fs'
 import { copyFile, mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { connect, createServer, type AddressInfo } from 'node:net'
@@ -53,7 +53,7 @@ export interface KafkaOptions {
 
 /** Starts Kafka, after fetching it if this is the first time. Rejects with the end of a node's log if one does not come up. */
 export async function startKafka({ brokers: count = 1, sasl = false }: KafkaOptions = {}): Promise<Kafka> {
-  await install()
+  await installKafka()
   const dir = await mkdtemp(join(tmpdir(), 'kafka-'))
   if (sasl) await makeCertificates(dir)
   const ports = await freePorts(count * 2)
@@ -117,8 +117,17 @@ export async function startKafka({ brokers: count = 1, sasl = false }: KafkaOpti
   }
 }
 
-/** One process at a time installs; the others find it done. */
-async function install(): Promise<void> {
+/** Why there can be no Kafka on this machine, or undefined. */
+export function kafkaUnavailable(): string | undefined {
+  if (existsSync(join(HOME, 'complete')) || process.getuid?.() === 0) return undefined
+  const missing = ['java', 'mvn', 'openssl'].filter(
+    (name) => spawnSync('sh', ['-c', `command -v ${name}`]).status !== 0,
+  )
+  return missing.length === 0 ? undefined : `${missing.join(', ')} not found; as root they are installed`
+}
+
+/** Fetches Kafka if this is the first time. One process at a time installs; the others find it done. */
+export async function installKafka(): Promise<void> {
   if (existsSync(join(HOME, 'complete'))) return
   await mkdir(CACHE, { recursive: true })
   const script = join(import.meta.dirname, 'kafka-install.sh')

@@ -3,9 +3,9 @@
 import { execFileSync, spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { aptInstall } from './apt.ts'
 
 const ROOT = '/usr/lib/postgresql'
-const INSTALL_MS_MAX = 600_000
 const PROGRAMS = ['postgres', 'initdb', 'psql', 'pg_isready', 'pg_dump', 'pg_restore']
 
 /** Whom the server runs as when this process is root. */
@@ -40,14 +40,7 @@ export async function installPostgres(): Promise<void> {
   const config = '/etc/postgresql-common/createcluster.conf'
   mkdirSync('/etc/postgresql-common', { recursive: true })
   if (!existsSync(config)) writeFileSync(config, 'create_main_cluster = false\n')
-  const how = {
-    stdio: ['ignore', 'ignore', 'inherit'],
-    timeout: INSTALL_MS_MAX,
-    env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
-  } satisfies Parameters<typeof execFileSync>[2]
-  const wait = ['-q', '-o', 'DPkg::Lock::Timeout=300', '-o', 'Dpkg::Options::=--force-confold']
-  execFileSync('apt-get', ['update', ...wait], how)
-  execFileSync('apt-get', ['install', '-y', '--no-install-recommends', ...wait, 'postgresql', 'openssl'], how)
+  await aptInstall(['postgresql', 'openssl'])
 }
 
 /** Debian's `postgres`; undefined where this process is not root and runs the server itself. */

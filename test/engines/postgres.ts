@@ -12,7 +12,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { installPostgres, programs, serverUser, type ServerUser } from './postgres-packages.ts'
 
-export { postgresUnavailable } from './postgres-packages.ts'
+export { installPostgres, postgresUnavailable } from './postgres-packages.ts'
 
 /** Time for the server to be ready, or to be gone. */
 const READY_MS_MAX = 30_000

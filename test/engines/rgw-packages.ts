@@ -1,10 +1,10 @@
 // Debian's Ceph packages: there, installable, or the reason why not.
 
-import { execFileSync, spawnSync } from 'node:child_process'
+import { spawnSync } from 'node:child_process'
+import { aptInstall } from './apt.ts'
 
 const PROGRAMS = ['radosgw', 'radosgw-admin', 'ceph-mon', 'ceph-osd', 'ceph', 'monmaptool', 'setpriv']
 const PACKAGES = ['radosgw', 'ceph-mon', 'ceph-osd', 'ceph-common', 'util-linux']
-const INSTALL_MS_MAX = 600_000
 
 const onPath = (program: string) => spawnSync('sh', ['-c', `command -v ${program}`]).status === 0
 const missing = () => PROGRAMS.filter((program) => !onPath(program))
@@ -18,17 +18,9 @@ export function rgwUnavailable(): string | undefined {
   return `${names.join(', ')} not found; as root: apt-get install ${PACKAGES.join(' ')}`
 }
 
-/** Installs what is missing; does nothing otherwise. Throws with the reason. */
-export function installRgw(): void {
+/** Installs what is missing; does nothing otherwise. Rejects with the reason. */
+export async function installRgw(): Promise<void> {
   const reason = rgwUnavailable()
   if (reason !== undefined) throw new Error(reason)
-  if (missing().length === 0) return
-  const wait = ['-q', '-o', 'DPkg::Lock::Timeout=300']
-  const how = {
-    stdio: ['ignore', 'ignore', 'inherit'],
-    timeout: INSTALL_MS_MAX,
-    env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
-  } satisfies Parameters<typeof execFileSync>[2]
-  execFileSync('apt-get', ['update', ...wait], how)
-  execFileSync('apt-get', ['install', '-y', '--no-install-recommends', ...wait, ...PACKAGES], how)
+  if (missing().length > 0) await aptInstall(PACKAGES)
 }

@@ -13,7 +13,7 @@ import { promisify } from 'node:util'
 import { rgwConf } from './rgw-conf.ts'
 import { installRgw } from './rgw-packages.ts'
 
-export { rgwUnavailable } from './rgw-packages.ts'
+export { installRgw, rgwUnavailable } from './rgw-packages.ts'
 
 /** Time for one daemon to be ready, or for one administration command. */
 const READY_MS_MAX = 60_000
@@ -38,7 +38,7 @@ export interface Rgw {
 
 /** Installs the packages if need be, and starts a fresh cluster. Rejects with the daemon's log. */
 export async function startRgw(): Promise<Rgw> {
-  installRgw()
+  await installRgw()
   const dir = await mkdtemp(join(tmpdir(), 'rgw-'))
   const cluster = { dir, conf: join(dir, 'ceph.conf'), running: [] as Daemon[] }
   const stop = async () => {

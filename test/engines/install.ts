@@ -1,0 +1,28 @@
+// Before the first test on real engines: all that they need is fetched, side by side, once on each machine. What cannot be fetched is
+// told; the tests that need it are then skipped with that reason, or fail where they should have run.
+
+import { installKafka, kafkaUnavailable } from './kafka.ts'
+import { installPostgres, postgresUnavailable } from './postgres.ts'
+import { installRgw, rgwUnavailable } from './rgw.ts'
+
+const ENGINES: [name: string, unavailable: () => string | undefined, install: () => Promise<void>][] = [
+  ['Kafka', kafkaUnavailable, installKafka],
+  ['Ceph RGW', rgwUnavailable, installRgw],
+  ['PostgreSQL', postgresUnavailable, installPostgres],
+]
+
+/** Vitest's global setup of the project `engines`. */
+export async function setup(): Promise<void> {
+  const began = performance.now()
+  const installing = ENGINES.map(async ([name, unavailable, install]) => {
+    const reason = unavailable()
+    if (reason === undefined) await install()
+    else process.stdout.write(`tests on ${name} are skipped: ${reason}\n`)
+  })
+  await Promise.all(installing)
+  process.stdout.write(`real engines: installed in ${((performance.now() - began) / 1000).toFixed(1)} s\n`)
+}
+
+/** Why the tests that need all three cannot run, or undefined. */
+export const enginesUnavailable = (): string | undefined =>
+  ENGINES.map(([, unavailable]) => unavailable()).find((reason) => reason !== undefined)
