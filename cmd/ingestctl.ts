@@ -2,6 +2,9 @@
 // something, and never made: a place where nothing was ever started stays as it is.
 
 import { existsSync } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { CliError, run, type Context, type Engines } from '../internal/cli/cli.ts'
 import { enginePath, loadConfig, type Config } from '../internal/config/config.ts'
 import { systemClock } from '../internal/daemon/clock.ts'
@@ -64,6 +67,7 @@ function enginesOf(config: () => Config): Engines {
         if (topics !== undefined) return topics
         throw new CliError('usage', `the event log ${config().eventLogUrl} is not Kafka and has no topics to make`)
       }),
+    parsers: () => once('parsers', () => parsersOf(config())),
     get spool() {
       return { fs: nodeFs(), dir: config().spoolDir }
     },
@@ -76,6 +80,23 @@ function enginesOf(config: () => Config): Engines {
       }
     },
   }
+}
+
+/** One parser, so that those of a daemon on the same machine keep theirs; in a directory that only this user can look into. */
+async function parsersOf(config: Config) {
+  const [{ Registry }, { parserPool }, { parserLimits }] = await Promise.all([
+    import('@prometheus-io/client'),
+    import('../internal/message/message.ts'),
+    import('./parsers.ts'),
+  ])
+  const workRoot = await mkdtemp(join(tmpdir(), 'ingestctl-'))
+  const around = { clock, log: quiet, registry: new Registry() }
+  const parsers = parserPool({ ...parserLimits(config), ...around, processes: 1, workRoot })
+  const close = async () => {
+    await parsers.close()
+    await rm(workRoot, { recursive: true, force: true, maxRetries: 3 })
+  }
+  return { parsers, workDir: join(workRoot, 'messages'), close }
 }
 
 async function main(): Promise<number> {

@@ -14,6 +14,7 @@ import { directoryRows, directoryVersion } from '../internal/store/store.ts'
 import { uploader } from '../internal/upload/upload.ts'
 import { nodeFs, openReader, openWriter, SpoolError, type SpoolObserver, type SpoolOptions } from '../spool/spool.ts'
 import type { Engines } from './engines.ts'
+import { parserLimits } from './parsers.ts'
 import { spoolMetrics } from './spool-metrics.ts'
 import { spoolSpace } from './spool-space.ts'
 import { CannotStart, plainly, type Stage, type Surroundings } from './main.ts'
@@ -172,10 +173,8 @@ export async function startIndexerd(
   const workDir = join(config.dataDir, 'work')
   mkdirSync(workDir, { recursive: true })
   const parsers = parserPool({
+    ...parserLimits(config),
     processes: config.parserProcesses,
-    deadlineMs: config.parserDeadlineMs,
-    memoryMaxBytes: config.parserMemoryMax,
-    limits: { partsMax: config.mimePartsMax, depthMax: config.mimeDepthMax, headerBytesMax: config.mimeHeaderMax },
     workRoot: workDir,
     clock,
     log,

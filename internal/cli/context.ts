@@ -5,6 +5,7 @@ import type { Readable } from 'node:stream'
 import type { BlobStore } from '../blob/blob.ts'
 import type { Config, Environment } from '../config/config.ts'
 import type { EventLog, Queryable, TopicStep } from '../eventlog/eventlog.ts'
+import type { ParserPool } from '../message/message.ts'
 import type { Clock, Ids } from '../ports/ports.ts'
 import type { Store } from '../store/store.ts'
 import type { Fs } from '../../spool/spool.ts'
@@ -28,6 +29,8 @@ export interface Engines {
   blobs(): Promise<BlobStore>
   /** Topics of the cluster; rejects with CliError `usage` where the event log has none to make. */
   topics(): Promise<Topics>
+  /** What reads messages in a dry run, and a directory for its work. Both go with `close`. */
+  parsers(): Promise<{ parsers: Pick<ParserPool, 'parse'>; workDir: string }>
   /** Where the spool is; it is read without a lock and may not exist yet. */
   spool: { fs: Fs; dir: string }
   /** Closes what was opened. */

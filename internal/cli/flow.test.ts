@@ -80,7 +80,12 @@ describe('replay', () => {
 
     expect((await desk.run('replay --tenant acme')).status).toBe(2)
     const { status, stderr } = await desk.run('replay --tenant acme --yes')
-    expect({ status, stderr }).toEqual({ status: 0, stderr: '2 messages tenant=acme\n' })
+    expect({ status, stderr }).toEqual({
+      status: 0,
+      stderr: expect.stringMatching(
+        /^2 messages tenant=acme\nif it is interrupted, go on with: ingestctl replay --resume \S+\n$/,
+      ),
+    })
     const events = await desk.json<Event[]>('events query')
     expect(
       events
@@ -150,12 +155,56 @@ describe('replay', () => {
 
   test('says in every form what a dry run found, and calls nothing a dry run that was none', async () => {
     const desk = await openDesk()
-    const { id } = await indexed(desk)
-    expect((await desk.run('replay --tenant acme --dry-run --plain')).stdout).toBe(
-      `count\t1\nmatching\t1\nsample\t${id}\n`,
-    )
-    expect(await desk.json('replay --tenant acme --dry-run')).toMatchObject({ dryRun: true, count: 1 })
+    const { id } = await indexed(desk, { status: 'FAILED', reason: 'object_missing', parser: null })
+    const plain = (await desk.run('replay --tenant acme --dry-run --plain')).stdout
+    expect(plain.startsWith(`count\t1\nmatching\t1\nsample\t${id}\ncompared\t1\nsame\t0\nchanged\t1\n`)).toBe(true)
+    expect(plain).toContain(`kind\t1 status FAILED → PARSED\n`)
+    expect(plain).toContain(`change\t${id} reason: object_missing → -\n`)
+    const people = (await desk.run('replay --tenant acme --dry-run')).stdout
+    expect(people).toContain('1 message tenant=acme would be indexed again\n1 message compared: 1 would change\n')
+    expect(people).toContain(`\n${id}  would change\n`)
+    expect(people).toContain('\n  subject: Hello → ')
+    expect(await desk.json('replay --tenant acme --dry-run')).toMatchObject({
+      dryRun: true,
+      count: 1,
+      changed: 1,
+      kinds: { 'status FAILED → PARSED': 1 },
+      messages: [
+        { messageId: id, changes: expect.arrayContaining([{ field: 'status', before: 'FAILED', after: 'PARSED' }]) },
+      ],
+    })
     expect(await desk.json('replay --tenant globex --yes')).toMatchObject({ dryRun: false, count: 0 })
+  })
+
+  test('a dry run shows so many as are asked for, and counts all', async () => {
+    const desk = await openDesk()
+    for (let at = 0; at < 3; at += 1) await indexed(desk)
+    const found = await desk.json<{ compared: number; messages: unknown[] }>('replay --tenant acme --dry-run --show 1')
+    expect({ compared: found.compared, shown: found.messages.length }).toEqual({ compared: 3, shown: 1 })
+    expect((await desk.run('replay --tenant acme --dry-run --show 1')).stdout).toContain('\nand 2 more; --show')
+    expect(await desk.json('replay --tenant acme --dry-run --limit 2')).toMatchObject({ matching: 3, compared: 2 })
+    expect(await desk.json('replay --tenant acme --dry-run --limit all')).toMatchObject({ compared: 3 })
+  })
+
+  test('a dry run that is interrupted says what was compared, and ends with 130', async () => {
+    const desk = await openDesk()
+    for (let at = 0; at < 5; at += 1) await indexed(desk)
+    const stop = new AbortController()
+    const running = desk.run('replay --tenant acme --dry-run --rate 1 --json', { signal: stop.signal })
+    await sleep(2500)
+    stop.abort()
+    const { status, stdout } = await running
+    const { compared } = JSON.parse(stdout) as { compared: number }
+    expect({ status, some: compared > 0 && compared < 5 }).toEqual({ status: 130, some: true })
+  })
+
+  test('a dry run where an object is gone says what would become of the message', async () => {
+    const desk = await openDesk()
+    const { id } = await indexed(desk, { status: 'QUARANTINED', reason: 'mime_depth' })
+    for await (const { key } of desk.blobs.list('')) await desk.blobs.delete(key)
+    const { stdout } = await desk.run(`replay ${id} --dry-run`)
+    expect(stdout).toContain('status QUARANTINED → FAILED')
+    expect(stdout).toContain('reason: mime_depth → object_missing')
   })
 })
 

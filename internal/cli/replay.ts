@@ -1,12 +1,20 @@
 // replay, messages retry and process, quarantine redrive: mail is told again to the indexer, from what is kept of it.
 
 import { createInterface } from 'node:readline'
-import { planReplay, replay, type ReplayParts, type ReplaySelector } from '../indexer/indexer.ts'
+import {
+  Outage,
+  planReplay,
+  replay,
+  type ReplayParts,
+  type ReplayPlan,
+  type ReplaySelector,
+} from '../indexer/indexer.ts'
 import { getJob, messagesByAnyId, type Job, type Message, type Store } from '../store/store.ts'
 import { confirm } from './confirm.ts'
 import type { Context } from './context.ts'
 import { CliError, type Exit } from './exit.ts'
 import { filterOf, type Selection } from './messages.ts'
+import { compare, differenceFacts, differenceLines, type Differences } from './preview.ts'
 import { progressLine } from './progress.ts'
 import { countText } from './quantity.ts'
 import type { Call } from './tree.ts'
@@ -14,8 +22,10 @@ import type { Call } from './tree.ts'
 interface Running {
   dryRun?: boolean
   yes?: boolean
+  /** Infinity for all. */
   limit?: number
   rate?: number
+  show?: number
 }
 
 type ReplayOptions = Running & Selection & { offsets?: string; objects?: string; resume?: string }
@@ -30,6 +40,8 @@ interface Run {
 
 /** Messages a second unless --rate says otherwise: the indexer's other work goes on. */
 const RATE = 200
+/** Messages of a dry run that are shown field by field unless --show says otherwise. */
+const SHOWN = 20
 const INGEST_TOPIC = 'mail.ingest.v1'
 /** Ids from stdin that are held. */
 const IDS_MAX = 100_000
@@ -89,11 +101,12 @@ async function runOf(call: Call<ReplayOptions>): Promise<Run> {
     throw new CliError('usage', 'say which messages: ids, --tenant, --from, --status, --offsets or --objects')
   if (count > 1) throw new CliError('usage', 'ids, filters, --offsets and --objects exclude each other')
   if (offsets !== undefined) return { selector: offsetsOf(offsets), what: `told at ${offsets}` }
-  if (objects !== undefined)
-    return { selector: { by: 'objects', prefix: objects }, what: `with objects under ${objects}` }
+  if (objects !== undefined) return { selector: { by: 'objects', prefix: objects }, what: inStore(objects) }
   if (call.args.length > 0) return byIds(await rowsOf(call))
   return { selector: { by: 'filter', filter }, what: filterText(call.options).trim() }
 }
+
+const inStore = (prefix: string): string => (prefix === '' ? 'in the object store' : `with objects under ${prefix}`)
 
 /** `mail.ingest.v1:0:100-200`, both ends included; without an end, up to the present end. */
 function offsetsOf(text: string): ReplaySelector {
@@ -144,30 +157,64 @@ async function idsFromInput({ streams }: Context): Promise<string[]> {
 /** States the count first; asks where a filter chose; then tells them. */
 async function started(call: Call<Running>, run: Run): Promise<Exit | void> {
   const { context, output, options } = call
-  const reading = await partsOf(context, 'read')
-  const plan = await planReplay(reading, run.selector)
+  const plan = await planReplay(await partsOf(context, 'read'), run.selector)
   const limit = options.limit ?? plan.count
   const count = Math.min(plan.count, limit)
   const cut = plan.count > limit ? `; --limit ends after ${limit.toLocaleString('en-US')} of them` : ''
   const sentence = `${countText(plan.count, 'message')} ${run.what}${cut}`
-  if (options.dryRun === true || count === 0) {
-    const { count: matching, sample } = plan
-    if (output.forScripts)
-      return await output.facts({ dryRun: options.dryRun === true, count, matching, sample }, [
-        ['count', String(count)],
-        ['matching', String(matching)],
-        ...sample.map((id): [string, string] => ['sample', id]),
-      ])
-    await output.line(`${sentence} would be indexed again`)
-    for (const id of plan.sample.slice(0, count)) await output.line(`  ${id}`)
-    if (count > plan.sample.length) await output.line(`  and ${countText(count - plan.sample.length, 'more', 'more')}`)
-    return
-  }
+  if (options.dryRun === true) return await compared(call, run, { plan, count, sentence })
+  if (count === 0) return await planned(call, { plan, count, sentence })
   output.note(sentence)
   if (run.selector.by !== 'messages') await confirm(call, `Index ${countText(count, 'message')} again?`)
   const { selector, force } = run
   const jobId = context.ids.entryId()
-  return await finished(call, jobId, { selector, limit, ...(force === undefined ? {} : { force }) })
+  output.note(`if it is interrupted, go on with: ingestctl replay --resume ${jobId}`)
+  const most = Number.isFinite(limit) ? { limit } : {}
+  return await finished(call, jobId, { selector, ...most, planned: count, ...(force === undefined ? {} : { force }) })
+}
+
+interface Planned {
+  plan: ReplayPlan
+  /** What the limit leaves of the plan. */
+  count: number
+  sentence: string
+}
+
+/** What would be done, and where it was compared, what would change. */
+async function planned({ output, options }: Call<Running>, { plan, count, sentence }: Planned, found?: Differences) {
+  const { count: matching, sample } = plan
+  if (output.forScripts) {
+    const json = { dryRun: options.dryRun === true, count, matching, sample, ...found }
+    return await output.facts(json, [
+      ['count', String(count)],
+      ['matching', String(matching)],
+      ...sample.map((id): [string, string] => ['sample', id]),
+      ...(found === undefined ? [] : differenceFacts(found)),
+    ])
+  }
+  await output.line(`${sentence} would be indexed again`)
+  for (const line of found === undefined ? [] : differenceLines(found)) await output.line(line)
+}
+
+/** A dry run: nothing is told and nothing stays. Messages that cannot be found are a conflict, as in the real run. */
+async function compared(call: Call<Running>, run: Run, plan: Planned): Promise<Exit | void> {
+  const { context, options } = call
+  const { selector, force } = run
+  const { rate: perSecond = RATE, show: shown = SHOWN } = options
+  const how = { source: sourceOf(context), limit: plan.count, perSecond, shown, ...(force && { force }) }
+  let gone = 0
+  const report = async (found: Differences) => {
+    gone = found.gone
+    await planned(call, plan, found)
+  }
+  try {
+    await compare(context, { selector, ...how }, report)
+  } catch (error) {
+    if (error instanceof Outage) throw new CliError('unavailable', error.message, { cause: error })
+    throw error
+  }
+  if (context.signal.aborted) throw new CliError('interrupted', 'interrupted; this is what was compared until then')
+  return gone > 0 ? 'conflict' : undefined
 }
 
 /** The job itself says which messages, and how many at most. */
@@ -177,7 +224,7 @@ async function resumed(call: Call<ReplayOptions>, jobId: string): Promise<Exit |
   await told(call, await getJob(await call.context.engines.store('read'), jobId))
 }
 
-type Wanted = { resume: true } | { selector: ReplaySelector; limit: number; force?: 'duplicate' }
+type Wanted = { resume: true } | { selector: ReplaySelector; limit?: number; planned: number; force?: 'duplicate' }
 
 async function finished(call: Call<Running>, jobId: string, wanted: Wanted): Promise<Exit | void> {
   const { context, output, options } = call
@@ -207,7 +254,8 @@ async function told({ output }: Call, { id, state, total, done, failed }: Job): 
 
 async function partsOf(context: Context, access: 'read' | 'write'): Promise<ReplayParts> {
   const { engines, clock } = context
-  const source = `/ingest/${context.config().deployment}/ingestctl`
   const store: Store = await engines.store(access)
-  return { store, blobs: await engines.blobs(), log: await engines.log(access), clock, source }
+  return { store, blobs: await engines.blobs(), log: await engines.log(access), clock, source: sourceOf(context) }
 }
+
+const sourceOf = (context: Context): string => `/ingest/${context.config().deployment}/ingestctl`

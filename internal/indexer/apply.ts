@@ -34,7 +34,7 @@ export interface Applying {
 }
 
 /** `applied` before: the event was seen already. `kept`: a retry failed, and what was processed earlier stays. */
-export type Applied = { result: 'applied'; row: MessageDraft } | { result: 'seen' | 'kept' }
+export type Applied = { result: 'applied'; row: MessageDraft; told: MailEvent[] } | { result: 'seen' | 'kept' }
 
 /** The message turned out to be the first, so its attachments are needed in the object store. Nothing was written. */
 export class AttachmentsNeeded extends Error {}
@@ -55,12 +55,9 @@ export async function applyJudgement(tx: Tx, applying: Applying): Promise<Applie
       ? await applyParsed(tx, { ...applying, judgement }, before, changes)
       : await applyTrouble(tx, { ...applying, judgement }, before, changes)
   if (written === undefined) return { result: 'kept' }
-  await enqueue(
-    tx,
-    [...(await announcements(tx, applying, written)), ...(await consequences(tx, changes, applying))],
-    now,
-  )
-  return { result: 'applied', row: written }
+  const told = [...(await announcements(tx, applying, written)), ...(await consequences(tx, changes, applying))]
+  await enqueue(tx, told, now)
+  return { result: 'applied', row: written, told }
 }
 
 async function applyParsed(
@@ -122,10 +119,13 @@ async function applyTrouble(
 const moved = (before: Message | undefined, move: MessageMove): MessageStatus | undefined =>
   nextStatus(before?.status ?? 'RECEIVED', move)
 
+/** What follows from a replay is part of it. */
+const markOf = ({ replay }: Received) => (replay === undefined ? {} : { replay: { id: replay.id } })
+
 /** What is told of the message itself. Its id says what was found, so that telling it again is the same event. */
 async function announcements(tx: Tx, { event, source, now }: Applying, row: MessageDraft): Promise<MailEvent[]> {
   const { traceparent } = event
-  const replay = event.replay === undefined ? {} : { replay: { id: event.replay.id } }
+  const replay = markOf(event)
   const facts = { source, traceparent, time: new Date(now).toISOString() }
   const about = { messageId: row.id, entryId: row.entryId, tenant: row.tenant, rawKey: row.rawKey }
   if (row.status === 'QUARANTINED' || row.status === 'FAILED') {
@@ -181,11 +181,16 @@ async function consequences(tx: Tx, changes: RoleChanges, { event, source, now }
     const after = await findMessage(tx, message.id)
     if (after === undefined) continue
     const { traceparent } = receivedEvent(after, { source })
-    told.push(indexed(after, await documentsOf(tx, [after.id]), { source, traceparent, time }))
+    const facts = { source, traceparent, time }
+    told.push({ ...indexed(after, await documentsOf(tx, [after.id]), facts), ...markOf(event) })
   }
   for (const heir of changes.promoted) {
     // The heir's own documents and text are not at hand: it is indexed again from its objects.
-    told.push({ ...receivedEvent(heir, { source }), replay: { id: `heir-of-${event.data.messageId}` } })
+    told.push({
+      ...receivedEvent(heir, { source }),
+      replay: { id: `heir-of-${event.data.messageId}` },
+      ...markOf(event),
+    })
   }
   return told
 }

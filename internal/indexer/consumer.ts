@@ -321,7 +321,8 @@ class Consumer {
   }
 }
 
-function failure(error: unknown, attempts: number): Judgement {
+/** What a message comes to when its last try ended so. */
+export function failure(error: unknown, attempts: number): Judgement {
   const ours = error instanceof Outage ? 'unreachable' : 'internal'
   const reason: FailureReason = error instanceof Fault ? error.reason : ours
   const message = error instanceof Error ? error.message : String(error)

@@ -20,14 +20,10 @@ import { Bell } from './waiting.ts'
 
 export { FAILURE_REASONS, type FailureReason } from './facts.ts'
 export { receivedEvent, receivedFromMeta } from './received.ts'
-export {
-  planReplay,
-  replay,
-  type ReplayParts,
-  type ReplayPlan,
-  type ReplayProgress,
-  type ReplaySelector,
-} from './replay.ts'
+export { Outage } from './examine.ts'
+export { previewReplay, type FieldChange, type Preview, type PreviewParts } from './preview.ts'
+export { planReplay, replay, type ReplayParts, type ReplayPlan, type ReplayProgress } from './replay.ts'
+export type { ReplaySelector } from './selection.ts'
 
 /** A message whose rows can be read now. `receivedAt` in milliseconds since 1970. */
 export type Indexed = Pick<

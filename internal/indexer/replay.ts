@@ -1,45 +1,17 @@
 // Telling `ingest.received` again, so that messages are indexed again: by id, by filter, by place in the log, or from the object
-// store alone. What is told is made from rows or envelopes, never from the log, so its retention does not matter. Safe to repeat.
+// store alone. What is told is made from rows, envelopes or the log itself, whichever the selection reads. Safe to repeat.
 
-import type { BlobStore } from '../blob/blob.ts'
-import type { EventLog } from '../eventlog/eventlog.ts'
+import { BlobError } from '../blob/blob.ts'
+import { EventLogError, type EventLog } from '../eventlog/eventlog.ts'
 import type { Clock } from '../ports/ports.ts'
-import {
-  countMessages,
-  createJob,
-  findMessage,
-  getJob,
-  isUnavailable,
-  listEvents,
-  listMessages,
-  cursorOf,
-  StoreError,
-  updateJob,
-  type Job,
-  type MessageFilter,
-  type Store,
-} from '../store/store.ts'
-import { metaFrom, readAll } from './examine.ts'
-import type { Received } from './facts.ts'
-import { receivedEvent, receivedFromMeta } from './received.ts'
+import { createJob, getJob, isUnavailable, StoreError, updateJob, type Job } from '../store/store.ts'
+import { Pace } from './pace.ts'
+import { countSelected, frozen, select, type Found, type ReplaySelector, type SelectionParts } from './selection.ts'
 import { pause, pauseMs } from './waiting.ts'
 
-/** Which messages. Times in a filter are milliseconds since 1970. */
-export type ReplaySelector =
-  | { by: 'messages'; ids: readonly string[] }
-  | { by: 'filter'; filter: MessageFilter }
-  /** What was told at these offsets of `mail.ingest.v1`; `until` is exclusive. */
-  | { by: 'offsets'; partition: number; from: number; until?: number }
-  /** Every message with an envelope object whose key begins with this. */
-  | { by: 'objects'; prefix: string }
-
-export interface ReplayParts {
-  store: Store
-  blobs: Pick<BlobStore, 'get' | 'list'>
-  log: Pick<EventLog, 'append'>
+export interface ReplayParts extends SelectionParts {
+  log: SelectionParts['log'] & Pick<EventLog, 'append'>
   clock: Clock
-  /** `source` of the events, `/ingest/<deployment>/<stage>`. */
-  source: string
 }
 
 export interface ReplayPlan {
@@ -60,6 +32,8 @@ export interface ReplayOptions {
   jobId: string
   resume?: boolean
   selector?: ReplaySelector
+  /** What a plan counted; a new job is planned first without it. */
+  planned?: number
   /** Process messages that are duplicates as if they were not. */
   force?: 'duplicate'
   /** Messages each second. */
@@ -71,41 +45,24 @@ export interface ReplayOptions {
 }
 
 const SAMPLE_MAX = 20
-const PAGE = 200
 /** Messages of one append, after which the job's row is brought up to date. */
 const CHUNK_MAX = 50
-/** Tries of one append, about two minutes. */
+/** Tries without any progress, about two minutes. */
 const TRIES_MAX = 15
-/** Ids of one selector. */
-const IDS_MAX = 100_000
-
-/** One message to tell of, where to go on after it, or why it cannot be told. */
-interface Found {
-  messageId: string
-  cursor: string
-  event: Received | undefined
-}
 
 /** What a replay would tell, without telling it. `not_found` for an id that is none; `invalid` for a selector that is none. */
-export async function planReplay(
-  parts: Omit<ReplayParts, 'log' | 'clock'>,
-  selector: ReplaySelector,
-  limit?: number,
-): Promise<ReplayPlan> {
-  const plan: ReplayPlan = { count: 0, sample: [] }
+export async function planReplay(parts: SelectionParts, selector: ReplaySelector, limit?: number): Promise<ReplayPlan> {
   const most = limit ?? Number.POSITIVE_INFINITY
+  const counted = await countSelected(parts, selector)
+  const sample: string[] = []
+  let count = 0
   for await (const { messageId, event } of select(parts, selector)) {
     if (event === undefined && selector.by === 'messages') throw new StoreError('not_found', `no message ${messageId}`)
-    if (plan.count >= most) break
-    if (event === undefined) continue
-    plan.count += 1
-    if (plan.sample.length < SAMPLE_MAX) plan.sample.push(messageId)
-    // A filter is counted by the database; only its first rows are read.
-    if (selector.by === 'filter' && plan.sample.length >= SAMPLE_MAX) {
-      return { ...plan, count: Math.min(most, await countMessages(parts.store, selector.filter)) }
-    }
+    if (count >= most || (counted !== undefined && sample.length >= SAMPLE_MAX)) break
+    count += 1
+    if (sample.length < SAMPLE_MAX) sample.push(messageId)
   }
-  return plan
+  return { count: Math.min(most, counted ?? count), sample }
 }
 
 /** Tells them, a chunk at a time, and keeps the job's row. Interrupted by `signal` it can be resumed by its id. */
@@ -113,45 +70,99 @@ export async function replay(parts: ReplayParts, options: ReplayOptions): Promis
   const { store, clock } = parts
   const { jobId, perSecond, signal } = options
   if (!(perSecond > 0)) throw new StoreError('invalid', 'a replay needs a rate of more than 0 messages each second')
-  const job = await openJob(parts, options)
-  const { selector, force, limit } = job.spec as unknown as Spec
-  const most = limit ?? Number.POSITIVE_INFINITY
-  const progress = { jobId, total: job.total, done: job.done, failed: job.failed }
-  let chunk: Found[] = []
-  const flush = async () => {
-    const told = chunk.flatMap(({ event }) => (event === undefined ? [] : [event]))
-    const marked = told.map((event) => ({ ...event, replay: { id: jobId, ...(force && { force }) } }))
-    await reach(clock, signal, () => parts.log.append(marked))
-    progress.done += told.length
-    progress.failed += chunk.length - told.length
-    const cursor = chunk.at(-1)?.cursor ?? null
-    chunk = []
-    const { done, failed } = progress
-    await reach(clock, signal, () => updateJob(store, jobId, { done, failed, cursor, now: clock.now() }))
-    options.onProgress?.({ ...progress })
-  }
+  const telling = new Telling(parts, options, await openJob(parts, options))
   const end = async (state: Job['state']) => {
     await updateJob(store, jobId, { state, now: clock.now() })
     return getJob(store, jobId)
   }
   try {
-    for await (const found of select(parts, selector, job.cursor ?? undefined)) {
-      if (progress.done + progress.failed + chunk.length >= most) break
-      chunk.push(found)
-      // Small chunks at a low rate, so that the rate holds from the first second on.
-      if (chunk.length < Math.min(CHUNK_MAX, Math.max(1, perSecond))) continue
-      const ms = (1000 * chunk.length) / perSecond
-      await flush()
-      await pause(clock, ms, signal)
-    }
-    if (chunk.length > 0) await flush()
+    await telling.toTheEnd()
     return await end('done')
   } catch (error) {
-    await end(signal.aborted ? 'interrupted' : 'failed')
-    if (signal.aborted) return getJob(store, jobId)
+    const job = await end(signal.aborted ? 'interrupted' : 'failed')
+    if (signal.aborted) return job
     throw error
   }
 }
+
+/** One run of a job. What is told and not yet noted in the job's row is told again. */
+class Telling {
+  readonly #parts: ReplayParts
+  readonly #options: ReplayOptions
+  readonly #spec: Spec
+  readonly #pace: Pace
+  readonly #progress: ReplayProgress
+  #cursor: string | undefined
+
+  constructor(parts: ReplayParts, options: ReplayOptions, job: Job) {
+    this.#parts = parts
+    this.#options = options
+    this.#spec = job.spec as unknown as Spec
+    this.#pace = new Pace(parts.clock, options.perSecond)
+    this.#progress = { jobId: job.id, total: job.total, done: job.done, failed: job.failed }
+    this.#cursor = job.cursor ?? undefined
+  }
+
+  /** Trouble of the engines is waited out, from where the job is; a replay may run for hours. */
+  async toTheEnd(): Promise<void> {
+    const { clock } = this.#parts
+    const { jobId, signal } = this.#options
+    for (let tries = 1; ; tries++) {
+      const before = this.#cursor
+      try {
+        return await this.#goOn()
+      } catch (error) {
+        if (this.#cursor !== before) tries = 1
+        if (signal.aborted || !passes(error) || tries > TRIES_MAX) throw error
+        await pause(clock, pauseMs(tries, jobId), signal)
+      }
+    }
+  }
+
+  async #goOn(): Promise<void> {
+    const { selector, limit } = this.#spec
+    const most = limit ?? Number.POSITIVE_INFINITY
+    // Small chunks at a low rate, so that the rate holds from the first second on.
+    const size = Math.min(CHUNK_MAX, Math.max(1, Math.floor(this.#options.perSecond)))
+    let chunk: Found[] = []
+    for await (const found of select(this.#parts, selector, this.#cursor)) {
+      if (this.#progress.done + this.#progress.failed + chunk.length >= most) break
+      chunk.push(found)
+      if (chunk.length < size) continue
+      await this.#tell(chunk)
+      chunk = []
+    }
+    await this.#tell(chunk)
+  }
+
+  async #tell(chunk: readonly Found[]): Promise<void> {
+    const last = chunk.at(-1)
+    if (last === undefined) return
+    const { store, clock, log } = this.#parts
+    const { jobId, signal } = this.#options
+    await this.#pace.take(chunk.length, signal)
+    const told = chunk.flatMap(({ event }) => (event === undefined ? [] : [event]))
+    await log.append(told.map((event) => this.#marked(event)))
+    const done = this.#progress.done + told.length
+    const failed = this.#progress.failed + chunk.length - told.length
+    await updateJob(store, jobId, { done, failed, cursor: last.cursor, now: clock.now() })
+    Object.assign(this.#progress, { done, failed })
+    this.#cursor = last.cursor
+    this.#options.onProgress?.({ ...this.#progress })
+  }
+
+  /** What an operator once decided about a message stands in the log, and is told again with it. */
+  #marked(event: NonNullable<Found['event']>) {
+    const force = this.#spec.force ?? event.replay?.force
+    return { ...event, replay: { id: this.#options.jobId, ...(force !== undefined && { force }) } }
+  }
+}
+
+/** Whether an error of an engine may be gone at the next try. */
+const passes = (error: unknown): boolean =>
+  isUnavailable(error) ||
+  error instanceof EventLogError ||
+  (error instanceof BlobError && (error.fault === 'server' || error.fault === 'timeout'))
 
 interface Spec {
   selector: ReplaySelector
@@ -161,7 +172,7 @@ interface Spec {
 
 async function openJob(parts: ReplayParts, options: ReplayOptions): Promise<Job> {
   const { store, clock } = parts
-  const { jobId, resume = false, selector, force, limit } = options
+  const { jobId, resume = false, selector, force, limit, planned } = options
   if (resume) {
     const job = await getJob(store, jobId)
     if (job.kind !== 'replay') throw new StoreError('invalid', `job ${jobId} is no replay`)
@@ -171,105 +182,10 @@ async function openJob(parts: ReplayParts, options: ReplayOptions): Promise<Job>
   }
   if (selector === undefined) throw new StoreError('invalid', 'a replay needs to know which messages')
   const spec: Spec = {
-    selector: frozen(selector, clock.now()),
+    selector: await frozen(parts, selector, clock.now()),
     ...(force && { force }),
     ...(limit !== undefined && { limit }),
   }
-  const { count } = await planReplay(parts, spec.selector, limit)
-  return createJob(store, { id: jobId, kind: 'replay', spec: { ...spec }, total: count, now: clock.now() })
-}
-
-/** A filter without an end would run after the mail that comes meanwhile. */
-function frozen(selector: ReplaySelector, now: number): ReplaySelector {
-  if (selector.by !== 'filter' || selector.filter.until !== undefined) return selector
-  return { by: 'filter', filter: { ...selector.filter, until: now + 1 } }
-}
-
-type Source = Omit<ReplayParts, 'log' | 'clock'>
-
-function select(parts: Source, selector: ReplaySelector, after?: string): AsyncGenerator<Found> {
-  switch (selector.by) {
-    case 'messages':
-      return byIds(parts, selector.ids, after)
-    case 'filter':
-      return byFilter(parts, selector.filter, after)
-    case 'offsets':
-      return byOffsets(parts, selector, after)
-    case 'objects':
-      return byObjects(parts, selector.prefix, after)
-  }
-}
-
-async function* byIds({ store, source }: Source, ids: readonly string[], after?: string): AsyncGenerator<Found> {
-  if (ids.length > IDS_MAX) throw new StoreError('invalid', `at most ${IDS_MAX} ids at one time`)
-  for (let at = after === undefined ? 0 : Number(after) + 1; at < ids.length; at++) {
-    const messageId = ids[at] ?? ''
-    const row = await findMessage(store, messageId)
-    yield { messageId, cursor: String(at), event: row && receivedEvent(row, { source }) }
-  }
-}
-
-/** Pages by key: rows whose status changes meanwhile, because of this replay, make no row be left out. */
-async function* byFilter({ store, source }: Source, filter: MessageFilter, after?: string): AsyncGenerator<Found> {
-  let cursor = after
-  for (;;) {
-    const page = await listMessages(store, filter, { limit: PAGE, ...(cursor === undefined ? {} : { cursor }) })
-    for (const row of page.rows) {
-      yield { messageId: row.id, cursor: cursorOf(row), event: receivedEvent(row, { source }) }
-    }
-    if (page.next === undefined) return
-    cursor = page.next
-  }
-}
-
-async function* byOffsets(
-  { store, source }: Source,
-  { partition, from, until }: { partition: number; from: number; until?: number },
-  after?: string,
-): AsyncGenerator<Found> {
-  let offsetFrom = after === undefined ? from : Number(after) + 1
-  for (;;) {
-    const { rows } = await listEvents(
-      store,
-      {
-        types: ['ingest.received'],
-        topic: 'mail.ingest.v1',
-        partition,
-        offsetFrom,
-        offsetUntil: Math.min(until ?? Number.MAX_SAFE_INTEGER, offsetFrom + PAGE),
-      },
-      { limit: PAGE },
-    )
-    rows.sort((a, b) => a.offset - b.offset)
-    for (const { subject, offset } of rows) {
-      const row = await findMessage(store, subject)
-      yield { messageId: subject, cursor: String(offset), event: row && receivedEvent(row, { source }) }
-    }
-    offsetFrom += PAGE
-    if (offsetFrom >= (until ?? Number.MAX_SAFE_INTEGER)) return
-    const { rows: more } = await listEvents(store, { topic: 'mail.ingest.v1', partition, offsetFrom }, { limit: 1 })
-    if (more.length === 0) return
-  }
-}
-
-async function* byObjects({ blobs, source }: Source, prefix: string, after?: string): AsyncGenerator<Found> {
-  for await (const { key } of blobs.list(prefix)) {
-    if (!key.endsWith('.json') || (after !== undefined && key <= after)) continue
-    const found = await blobs.get(key)
-    const meta = found === undefined ? undefined : metaFrom(await readAll(found.body))
-    yield { messageId: meta?.messageId ?? key, cursor: key, event: meta && receivedFromMeta(meta, { source }) }
-  }
-}
-
-/** Trouble of the engines is waited out; a replay may run for hours. */
-async function reach<T>(clock: Clock, signal: AbortSignal, work: () => Promise<T>): Promise<T> {
-  for (let tries = 1; ; tries++) {
-    try {
-      return await work()
-    } catch (error) {
-      const passes = isUnavailable(error) || (error instanceof Error && error.name === 'EventLogError')
-      if (!passes || tries > TRIES_MAX) throw error
-      await pause(clock, pauseMs(tries, 'replay'), signal)
-    }
-  }
+  const total = planned ?? (await planReplay(parts, spec.selector, limit)).count
+  return createJob(store, { id: jobId, kind: 'replay', spec: { ...spec }, total, now: clock.now() })
 }

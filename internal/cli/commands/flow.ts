@@ -2,7 +2,7 @@
 
 import { limitOption, option, tenantOption, timeOptions, type Noun, type Verb } from '../tree.ts'
 import { whole } from '../quantity.ts'
-import { selection } from './messages.ts'
+import { dryRunOption, selection } from './messages.ts'
 
 const spool = () => import('../spool.ts')
 const events = () => import('../events.ts')
@@ -92,11 +92,15 @@ export const EVENTS: Noun = {
 
 /** How a replay runs, whatever chose its messages. */
 const running = () => [
-  option('--dry-run', 'say what would be done, and do nothing'),
+  dryRunOption(),
+  option('--show <n>', 'messages of a dry run that are shown field by field', 20).argParser(whole('--show', 0, 1000)),
   option('--yes', 'do not ask'),
-  limitOption(1000, 'messages'),
-  option('--rate <n>', 'at most so many messages a second').argParser(whole('--rate', 1, 100_000)),
+  option('--limit <n>', 'at most so many messages, or all', 1000).argParser(manyOrAll),
+  option('--rate <n>', 'at most so many messages a second', 200).argParser(whole('--rate', 1, 100_000)),
 ]
+
+const manyOrAll = (text: string): number =>
+  text === 'all' ? Number.POSITIVE_INFINITY : whole('--limit', 1, 10_000_000)(text)
 
 export const REPLAY: Verb = {
   usage: 'replay [ids...]',
@@ -113,9 +117,11 @@ export const REPLAY: Verb = {
     ...running(),
   ],
   examples: [
-    ['replay --from 5m --dry-run', 'what would be done'],
+    ['replay --from 5m --dry-run', 'what would change'],
     ['replay --tenant acme --status FAILED --yes', 'every failed message of a tenant'],
     ["search 'from:bob' --ids | ingestctl replay -", 'ids from a pipe'],
+    ['replay --offsets mail.ingest.v1:0:100-200 --yes', 'what was told at these places of the log'],
+    ["replay --objects '' --limit all --yes", 'everything, from the object store alone'],
   ],
   run: async (call) => (await replay()).replayMessages(call),
 }
@@ -152,7 +158,7 @@ export const QUARANTINE: Noun = {
         ...timeOptions('received'),
         ...running(),
       ],
-      examples: [['quarantine redrive --reason mime_depth --dry-run', 'what would be done']],
+      examples: [['quarantine redrive --reason mime_depth --dry-run', 'what would change']],
       run: async (call) => (await replay()).redrive(call),
     },
   ],

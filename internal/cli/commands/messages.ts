@@ -5,6 +5,10 @@ import { limitOption, option, tenantOption, timeOptions, type Noun, type Verb } 
 const messages = () => import('../messages.ts')
 const documents = () => import('../documents.ts')
 
+/** Of every command that has messages indexed again. */
+export const dryRunOption = () =>
+  option('--dry-run', 'index each message on trial, say what would change, and change nothing')
+
 /** Which messages: the same for lists, searches and replays. */
 export const selection = () => [
   tenantOption(),
@@ -60,14 +64,14 @@ export const MESSAGES: Noun = {
     {
       usage: 'retry <ids...>',
       about: 'Indexes messages again, whatever their status; safe to repeat',
-      options: [option('--dry-run', 'say what would be done')],
+      options: [dryRunOption()],
       examples: [['messages retry ID', 'try a FAILED message again']],
       run: async (call) => (await import('../replay.ts')).retry(call),
     },
     {
       usage: 'process <ids...>',
       about: 'Processes duplicates by hand, as if they were the first with their Message-ID',
-      options: [option('--dry-run', 'say what would be done')],
+      options: [dryRunOption()],
       examples: [['messages process ID', 'index a DUPLICATE in full']],
       run: async (call) => (await import('../replay.ts')).processDuplicate(call),
     },

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Readable, Writable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { Registry } from '@prometheus-io/client'
 import { onTestFinished } from 'vitest'
 import { nodeFs, openWriter } from '../../../spool/spool.ts'
 import type { BlobStore } from '../../blob/blob.ts'
@@ -14,6 +15,7 @@ import { loadConfig } from '../../config/config.ts'
 import { messageId, objectKeys, type Envelope, type MessageMeta } from '../../envelope/envelope.ts'
 import { makeEvent, type MailEvent } from '../../eventlog/eventlog.ts'
 import { sqliteEventLog, type SqliteEventLog } from '../../eventlog/sqlite.ts'
+import { parserPool } from '../../message/message.ts'
 import type { Clock, Ids, Log } from '../../ports/ports.ts'
 import { saveDocuments, saveMessage, seedFirstStart, type Message, type Store } from '../../store/store.ts'
 import { openSqliteStore } from '../../store/sqlite.ts'
@@ -132,6 +134,23 @@ function contextOf(dataDir: string, options: RunOptions & { out: Writable; err: 
         throw new CliError('usage', 'the event log is not Kafka')
       },
       blobs: async () => fileBlobs({ dir: there('objects'), clock, ids }),
+      parsers: async () => {
+        const workRoot = mkdtempSync(join(tmpdir(), 'cli-work-'))
+        const limits = { partsMax: 1000, depthMax: 100, headerBytesMax: 1024 * 1024 }
+        const around = { clock, log: silent, registry: new Registry(), workRoot }
+        const parsers = parserPool({
+          ...around,
+          processes: 1,
+          deadlineMs: 20_000,
+          memoryMaxBytes: 384 * 1024 * 1024,
+          limits,
+        })
+        const close = async () => {
+          await parsers.close()
+          rmSync(workRoot, { recursive: true, force: true })
+        }
+        return kept({ parsers, workDir: join(workRoot, 'messages'), close })
+      },
       spool: { fs: nodeFs(), dir: join(dataDir, 'spool') },
       close: async () => {
         for (const engine of opened) await engine.close()

@@ -13,8 +13,7 @@ import { sql } from 'kysely'
 import type { BlobStore } from '../../blob/blob.ts'
 import { fileBlobs } from '../../blob/file.ts'
 import { messageId, objectKeys, type MessageMeta } from '../../envelope/envelope.ts'
-import type { EventLog } from '../../eventlog/eventlog.ts'
-import { sqliteEventLog } from '../../eventlog/sqlite.ts'
+import { sqliteEventLog, type SqliteEventLog } from '../../eventlog/sqlite.ts'
 import { parserPool, type ParserPool } from '../../message/message.ts'
 import type { Clock, Log } from '../../ports/ports.ts'
 import { openSqliteStore } from '../../store/sqlite.ts'
@@ -132,7 +131,7 @@ export class Bed {
   readonly workRoot: string
   readonly storeFile: string
   store: Store
-  log: EventLog
+  log: SqliteEventLog
   blobs: BlobStore
 
   private constructor(
@@ -220,6 +219,7 @@ export class Bed {
         seq: undefined,
         indexedAt: undefined,
       })),
+      mailboxes: await read('select * from message_mailboxes order by mailbox, message_id'),
       keys: await read('select * from message_keys order by tenant, header_message_id'),
       documents: await read('select * from documents order by id'),
       threads: await read('select * from thread_ids order by tenant, header_id'),
