@@ -75,8 +75,11 @@ describe('offsets', () => {
 
   test('without an end stop where the log ended at the start, and do not follow what they tell', async () => {
     await bed.deliver(mails)
-    const options = { jobId: 'j', selector: everyOffset, perSecond: 1, signal: never }
-    expect(await replay(parts(), options)).toMatchObject({ state: 'done', done: 5, total: 5 })
+    const stop = new AbortController()
+    const begun = { jobId: 'j', selector: everyOffset, perSecond: 2, signal: stop.signal }
+    await replay(parts(), { ...begun, onProgress: () => stop.abort() })
+    const done = await replay(parts(), { jobId: 'j', resume: true, perSecond: 1000, signal: never })
+    expect(done).toMatchObject({ state: 'done', done: 5, total: 5 })
   })
 
   test('of a partition that is none are refused', async () => {
