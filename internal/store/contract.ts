@@ -30,10 +30,11 @@ import {
   saveMessage,
   seedFirstStart,
   updateTenant,
+  type MessageFilter,
   type Store,
 } from './store.ts'
 import { searchContract } from './contract-search.ts'
-import { draft, reasonOf } from './testing/draft.ts'
+import { draft, eventRow, reasonOf } from './testing/draft.ts'
 import { farAway } from './testing/far-away.ts'
 
 /** An engine with one empty place for a store at a time. */
@@ -281,25 +282,18 @@ function listContract(store: () => Store): void {
     })
 
     test('events page in both directions', async () => {
-      const row = (offset: number) => ({
-        topic: 't',
-        partition: 0,
-        offset,
-        id: `i${offset}`,
-        type: 'x',
-        subject: 'm',
-        tenant: 'acme',
-        entryId: null,
-        time: 5,
-        appendedAt: 6,
-        traceId: 't',
-        traceparent: 'p',
-        source: 's',
-        replayId: null,
-        data: {},
-      })
-      await store().transaction((tx) => projectEvents(tx, [0, 1, 2, 3, 4].map(row)))
-      await store().transaction((tx) => projectEvents(tx, [3, 4, 5].map(row)))
+      await store().transaction((tx) =>
+        projectEvents(
+          tx,
+          [0, 1, 2, 3, 4].map((offset) => eventRow(offset)),
+        ),
+      )
+      await store().transaction((tx) =>
+        projectEvents(
+          tx,
+          [3, 4, 5].map((offset) => eventRow(offset)),
+        ),
+      )
       for (const newestFirst of [false, true]) {
         const first = await listEvents(store(), { tenant: 'acme' }, { limit: 4, newestFirst })
         const second = await listEvents(
@@ -311,6 +305,37 @@ function listContract(store: () => Store): void {
         expect(newestFirst ? offsets.reverse() : offsets).toEqual([0, 1, 2, 3, 4, 5])
         expect(second.next).toBeUndefined()
       }
+    })
+
+    test('a mailbox is paged like any list, whatever else is asked of its messages', async () => {
+      const recipients = (n: number) => [
+        { address: 'all@x', mailbox: 'all@x' },
+        ...(n % 4 === 0 ? [{ address: 'Some@x', mailbox: 'Some@x' }] : []),
+      ]
+      for (let n = 0; n < 40; n++) {
+        const status = n % 10 === 0 ? 'FAILED' : 'PARSED'
+        const receivedAt = Math.floor(n / 3)
+        await store().transaction((tx) => saveMessage(tx, draft(n, { status, receivedAt, recipients: recipients(n) })))
+      }
+      const pages = async (filter: MessageFilter, limit: number) => {
+        const seen: string[] = []
+        for (let cursor: string | undefined; ;) {
+          const page = await listMessages(store(), filter, { limit, ...(cursor !== undefined && { cursor }) })
+          seen.push(...page.rows.map((row) => row.id))
+          if (page.next === undefined) return seen
+          cursor = page.next
+        }
+      }
+      const ids = (keeps: (n: number) => boolean) =>
+        Array.from({ length: 40 }, (_, n) => 39 - n)
+          .filter(keeps)
+          .map((n) => draft(n).id)
+      expect(await pages({ mailbox: 'some@x' }, 3)).toEqual(ids((n) => n % 4 === 0))
+      expect(await pages({ mailbox: 'ALL@x', status: 'FAILED' }, 1)).toEqual(ids((n) => n % 10 === 0))
+      expect(await pages({ mailbox: 'some@x', from: 3, until: 10 }, 2)).toEqual(
+        ids((n) => n % 4 === 0 && n >= 9 && n < 30),
+      )
+      expect(await pages({ mailbox: 'none@x' }, 3)).toEqual([])
     })
   })
 

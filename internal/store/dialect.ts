@@ -3,7 +3,7 @@
 
 import { createHash } from 'node:crypto'
 import { sql, type ColumnDefinitionBuilder, type Expression, type RawBuilder, type SqlBool } from 'kysely'
-import type { Tx } from './database.ts'
+import type { Queries, Tx } from './database.ts'
 import type { StoreReason } from './errors.ts'
 import { tsqueryOf, tsvectorsOf, wordsOf } from './words.ts'
 
@@ -40,8 +40,12 @@ export interface Dialect {
   dropText(tx: Tx, messageId: string): Promise<void>
   /** Waits until no other open transaction holds one of these names; they are held until this one ends. */
   serialise(tx: Tx, names: readonly string[]): Promise<void>
-  /** Makes sure that rows of this time can be written. */
-  makeRoom(receivedAt: number): Promise<void>
+  /** Makes sure that rows of this time can be written: `receivedAt` of messages, `appendedAt` of events. */
+  makeRoom(table: 'messages' | 'events', at: number): Promise<void>
+  /** The time of a message, which says in which partition it is; undefined where there is no such message. */
+  receivedAtOf(on: Queries, messageId: string): Promise<number | undefined>
+  /** Removes events that were appended before `until`, some or all of them; resolves with whether there may be more. */
+  dropEvents(on: Queries, until: number): Promise<boolean>
   /** What an error of the driver means, or undefined where it is a bug. */
   reasonOf(error: unknown): StoreReason | undefined
 }
@@ -76,6 +80,9 @@ const SQLITE_REASONS: readonly [RegExp, StoreReason][] = [
   [/^SQLITE_CONSTRAINT_(CHECK|NOTNULL|DATATYPE)$/, 'invalid'],
 ]
 
+/** Events deleted at one time: nobody else writes meanwhile. */
+const EVENTS_DROPPED_MAX = 1000
+
 export const SQLITE: Dialect = {
   name: 'sqlite',
   schema: {
@@ -107,10 +114,24 @@ export const SQLITE: Dialect = {
   // One transaction writes at a time.
   serialise: async () => {},
   makeRoom: async () => {},
+  async receivedAtOf(on, messageId) {
+    const row = await on.kysely
+      .selectFrom('messages')
+      .select('receivedAt')
+      .where('id', '=', messageId)
+      .executeTakeFirst()
+    return row?.receivedAt
+  },
+  async dropEvents(on, until) {
+    const { numAffectedRows = 0n } = await sql`
+      delete from events where rowid in (select rowid from events where appended_at < ${until} limit ${EVENTS_DROPPED_MAX})
+      `.execute(on.kysely)
+    return numAffectedRows === BigInt(EVENTS_DROPPED_MAX)
+  },
   reasonOf: (error) => SQLITE_REASONS.find(([pattern]) => pattern.test(codeOf(error)))?.[1],
 }
 
-/** Tables with a partition for each month; retention drops whole months. */
+/** Tables that step 0001 makes with a partition for each month. */
 const PARTITIONED = ['messages', 'search_index']
 
 /** Makes the partitions of a month (UTC) where they are not there. Who may insert may call it, who owns the tables runs it. */
@@ -185,6 +206,15 @@ async function serialisePostgres(tx: Tx, names: readonly string[]): Promise<void
   await sql`select pg_advisory_xact_lock(lock) from unnest(${locks}::bigint[]) as lock`.execute(tx.kysely)
 }
 
+async function receivedAtOfPostgres(on: Queries, messageId: string): Promise<number | undefined> {
+  const row = await on.kysely
+    .selectFrom('messagePlaces')
+    .select('receivedAt')
+    .where('id', '=', messageId)
+    .executeTakeFirst()
+  return row?.receivedAt
+}
+
 /** SQLSTATEs (PostgreSQL appendix A), errors of sockets and of the driver, which has no codes. The first that fits counts. */
 const POSTGRES_REASONS: readonly [RegExp, StoreReason][] = [
   // Connections, resources, locks, time limits, shutdown, standby: all may pass.
@@ -219,11 +249,19 @@ export const postgresDialect = (makeRoom: Dialect['makeRoom']): Dialect => ({
   matches: matchPostgres,
   saveText: saveTextPostgres,
   async dropText(tx, messageId) {
+    // Both conditions on the time: the server looks at one month of each table only when it knows which while it plans.
+    const receivedAt = await receivedAtOfPostgres(tx, messageId)
+    if (receivedAt === undefined) return
     await sql`
-      delete from search_index where (received_at, seq) in (select received_at, seq from messages where id = ${messageId})
-      `.execute(tx.kysely)
+      delete from search_index where received_at = ${receivedAt}
+        and seq = (select seq from messages where id = ${messageId} and received_at = ${receivedAt})`.execute(tx.kysely)
   },
   serialise: serialisePostgres,
   makeRoom,
+  receivedAtOf: receivedAtOfPostgres,
+  async dropEvents(on, until) {
+    await sql`select drop_events(${until})`.execute(on.kysely)
+    return false
+  },
   reasonOf: reasonOfPostgres,
 })

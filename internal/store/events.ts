@@ -1,9 +1,11 @@
 // The log as a table that can be asked; the log itself is the truth.
 
+import type { Selectable } from 'kysely'
 import type { Queries, Tx } from './database.ts'
 import { checkedLimit } from './cursor.ts'
 import { StoreError } from './errors.ts'
 import type { EventRow, Page, PageWant } from './rows.ts'
+import type { Schema } from './schema.ts'
 
 /** All that are given must hold. Times are milliseconds. */
 export interface EventFilter {
@@ -29,6 +31,7 @@ const ROWS_MAX = 100
 
 /** Adds events of the log; those that are there stay as they are. */
 export async function projectEvents(tx: Tx, events: readonly EventRow[]): Promise<void> {
+  for (const at of new Set(events.map((event) => event.appendedAt))) await tx.dialect.makeRoom('events', at)
   const rows = events.map(({ offset, data, ...rest }) => ({ ...rest, logOffset: offset, data: JSON.stringify(data) }))
   for (let from = 0; from < rows.length; from += ROWS_MAX) {
     await tx.kysely
@@ -78,14 +81,14 @@ export async function listEvents(
       ),
     )
   }
-  const rows = (await query.execute()).map(({ logOffset, data, ...rest }) => ({
-    ...rest,
-    offset: logOffset,
-    data: JSON.parse(data) as Record<string, unknown>,
-  }))
+  const rows = (await query.execute()).map(fromEventRow)
   const last = rows[limit - 1]
   if (rows.length <= limit || last === undefined) return { rows }
   return { rows: rows.slice(0, limit), next: toEventCursor(last) }
+}
+
+function fromEventRow({ logOffset, data, ...rest }: Selectable<Schema['events']>): EventRow {
+  return { ...rest, offset: logOffset, data: JSON.parse(data) as Record<string, unknown> }
 }
 
 const toEventCursor = (row: EventRow): string =>

@@ -1,6 +1,7 @@
 // The first message with each header Message-ID: what makes another one a duplicate (R16).
 
 import type { Queries, Tx } from './database.ts'
+import { messageIs } from './messages.ts'
 import type { MessageKeyTable } from './schema.ts'
 
 export type KeyRow = MessageKeyTable
@@ -53,11 +54,14 @@ export async function holdKeyOf(tx: Tx, messageId: string): Promise<KeyRow | und
   const held = new Set<string>()
   for (;;) {
     const key = await keyHeldBy(tx, messageId)
-    const row = await tx.kysely
-      .selectFrom('messages')
-      .select(['tenant', 'source', 'headerMessageId', 'syntheticBase'])
-      .where('id', '=', messageId)
-      .executeTakeFirst()
+    const isIt = await messageIs(tx, messageId)
+    const row =
+      isIt &&
+      (await tx.kysely
+        .selectFrom('messages')
+        .select(['tenant', 'source', 'headerMessageId', 'syntheticBase'])
+        .where(isIt)
+        .executeTakeFirst())
     const ids = [row?.headerMessageId, row?.syntheticBase].filter((id) => typeof id === 'string')
     const keys = [...(key === undefined ? [] : [key]), ...ids.map((id) => ({ ...row, headerMessageId: id }) as Key)]
     const fresh = keys.filter((each) => !held.has(each.headerMessageId))

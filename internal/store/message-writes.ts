@@ -2,6 +2,7 @@
 
 import type { Tx } from './database.ts'
 import type { MessagePlace } from './dialect.ts'
+import { messageIs } from './messages.ts'
 import { fromMessageRow, toMessageRow, type MessageDraft } from './message-row.ts'
 import type { Message } from './rows.ts'
 import type { MessageStatus } from './states.ts'
@@ -9,7 +10,7 @@ import type { MessageStatus } from './states.ts'
 /** Inserts or replaces the row and the mailboxes it is listed under. Its place stays: a message's time never changes. */
 export async function saveMessage(tx: Tx, message: MessageDraft): Promise<MessagePlace> {
   const row = toMessageRow(message)
-  await tx.dialect.makeRoom(message.receivedAt)
+  await tx.dialect.makeRoom('messages', message.receivedAt)
   const saved = await tx.kysely
     .insertInto('messages')
     .values(row)
@@ -22,7 +23,7 @@ export async function saveMessage(tx: Tx, message: MessageDraft): Promise<Messag
 
 /** Inserts the row if there is none yet; true if it did. */
 export async function insertStored(tx: Tx, message: MessageDraft): Promise<boolean> {
-  await tx.dialect.makeRoom(message.receivedAt)
+  await tx.dialect.makeRoom('messages', message.receivedAt)
   const made = await tx.kysely
     .insertInto('messages')
     .values(toMessageRow(message))
@@ -54,7 +55,8 @@ export interface MessagePatch {
 }
 
 export async function patchMessage(tx: Tx, id: string, patch: MessagePatch): Promise<void> {
-  await tx.kysely.updateTable('messages').set(patch).where('id', '=', id).execute()
+  const isIt = await messageIs(tx, id)
+  if (isIt !== undefined) await tx.kysely.updateTable('messages').set(patch).where(isIt).execute()
 }
 
 /** Everything that is a duplicate of `from` becomes one of `to`; `to` itself becomes none of anything. */

@@ -48,12 +48,13 @@ export function matching(filter: MessageFilter) {
 /** True of messages with this mailbox among their recipients. */
 export const cameTo = (where: Messages, mailbox: string): Expression<SqlBool> =>
   where(
-    'messages.id',
+    where.refTuple('messages.receivedAt', 'messages.id'),
     'in',
     where
       .selectFrom('messageMailboxes')
-      .select('messageMailboxes.messageId')
-      .where('messageMailboxes.mailbox', '=', mailbox.toLowerCase()),
+      .select(['messageMailboxes.receivedAt', 'messageMailboxes.messageId'])
+      .where('messageMailboxes.mailbox', '=', mailbox.toLowerCase())
+      .$asTuple('receivedAt', 'messageId'),
   )
 
 /** Rows after a cursor, newest first. */
@@ -70,7 +71,75 @@ export const cursorOf = (message: Pick<Message, 'receivedAt' | 'id'>): string =>
 
 /** Messages, newest first. `invalid` limit or cursor. */
 export async function listMessages(on: Queries, filter: MessageFilter, want: PageWant): Promise<Page<Message>> {
-  return pageMessages(on, matching(filter), want)
+  const { mailbox, ...rest } = filter
+  return mailbox === undefined
+    ? pageMessages(on, matching(rest), want)
+    : pageMailbox(on, mailbox.toLowerCase(), rest, want)
+}
+
+/** Entries of a mailbox looked at in one go when few of the first ones are wanted. */
+const ENTRIES_MAX = 1000
+
+/** Reads along the mailbox until the page is full: a page of a large mailbox costs no more than one of a small one. */
+async function pageMailbox(on: Queries, mailbox: string, filter: MessageFilter, want: PageWant) {
+  const limit = checkedLimit(want.limit)
+  const rows: Message[] = []
+  let after = want.cursor === undefined ? undefined : fromCursor(want.cursor)
+  for (let take = limit + 1; ; take = ENTRIES_MAX) {
+    const entries = await mailboxEntries(on, { mailbox, filter, after, take })
+    rows.push(...(await messagesOf(on, entries, filter)))
+    after = entries.at(-1)
+    if (rows.length > limit || entries.length < take) return pageOf(rows, limit, cursorOf)
+  }
+}
+
+interface Entry {
+  time: number
+  id: string
+}
+
+/** What came to a mailbox, newest first. */
+async function mailboxEntries(
+  on: Queries,
+  want: { mailbox: string; filter: MessageFilter; after: Entry | undefined; take: number },
+): Promise<Entry[]> {
+  const { mailbox, filter, after, take } = want
+  let query = on.kysely
+    .selectFrom('messageMailboxes')
+    .select(['receivedAt as time', 'messageId as id'])
+    .where('mailbox', '=', mailbox)
+    .orderBy('receivedAt', 'desc')
+    .orderBy('messageId', 'desc')
+    .limit(take)
+  if (filter.from !== undefined) query = query.where('receivedAt', '>=', filter.from)
+  if (filter.until !== undefined) query = query.where('receivedAt', '<', filter.until)
+  if (after !== undefined) {
+    query = query.where((where) =>
+      where(where.refTuple('receivedAt', 'messageId'), '<', where.tuple(after.time, after.id)),
+    )
+  }
+  return query.execute()
+}
+
+/** The messages of these entries that the filter holds of. */
+async function messagesOf(on: Queries, entries: readonly Entry[], filter: MessageFilter): Promise<Message[]> {
+  const [newest, oldest] = [entries[0], entries.at(-1)]
+  if (newest === undefined || oldest === undefined) return []
+  const rows = await on.kysely
+    .selectFrom('messages')
+    .selectAll()
+    .where(matching(filter))
+    .where(
+      'messages.id',
+      'in',
+      entries.map(({ id }) => id),
+    )
+    .where('messages.receivedAt', '<=', newest.time)
+    .where('messages.receivedAt', '>=', oldest.time)
+    .orderBy('messages.receivedAt', 'desc')
+    .orderBy('messages.id', 'desc')
+    .execute()
+  return rows.map(fromMessageRow)
 }
 
 /** One page of the messages that `holds` is true of, newest first. */
@@ -127,8 +196,20 @@ export async function countMessages(on: Queries, filter: MessageFilter = {}): Pr
   return row.count
 }
 
+/**
+ * True of the message with this id; undefined where there is none. The condition names the message's time as well, so that the
+ * cost is that of one month, however many there are.
+ */
+export async function messageIs(on: Queries, id: string) {
+  const receivedAt = await on.dialect.receivedAtOf(on, id)
+  if (receivedAt === undefined) return undefined
+  return (where: Messages) => where.and([where('messages.id', '=', id), where('messages.receivedAt', '=', receivedAt)])
+}
+
 export async function findMessage(on: Queries, id: string): Promise<Message | undefined> {
-  const row = await on.kysely.selectFrom('messages').selectAll().where('id', '=', id).executeTakeFirst()
+  const isIt = await messageIs(on, id)
+  if (isIt === undefined) return undefined
+  const row = await on.kysely.selectFrom('messages').selectAll().where(isIt).executeTakeFirst()
   return row === undefined ? undefined : fromMessageRow(row)
 }
 
@@ -151,9 +232,12 @@ const FOUND_MAX = 1000
 
 /** The messages with this id, oldest entry first, at most 1000. */
 export async function findMessages(on: Queries, ids: MessageIds): Promise<Message[]> {
+  if ('id' in ids) {
+    const found = await findMessage(on, ids.id)
+    return found === undefined ? [] : [found]
+  }
   let query = on.kysely.selectFrom('messages').selectAll().orderBy('entryId').orderBy('id').limit(FOUND_MAX)
-  if ('id' in ids) query = query.where('id', '=', ids.id)
-  else if ('entryId' in ids) query = query.where('entryId', '=', ids.entryId)
+  if ('entryId' in ids) query = query.where('entryId', '=', ids.entryId)
   else if ('traceId' in ids) query = query.where('traceId', '=', ids.traceId)
   else {
     query = query.where('headerMessageId', '=', ids.headerMessageId)

@@ -5,12 +5,13 @@ import { Migrator, type Migration } from 'kysely/migration'
 import type { Dialect } from './dialect.ts'
 import { StoreError } from './errors.ts'
 import * as initial from './migrations/0001-initial.ts'
+import * as months from './migrations/0002-months.ts'
 import type { Schema } from './schema.ts'
 
 type Step = (db: Kysely<never>, dialect: Dialect) => Promise<void>
 
 /** In the order of their names. A released step is never edited. */
-const STEPS: Record<string, Step> = { '0001-initial': initial.up }
+const STEPS: Record<string, Step> = { '0001-initial': initial.up, '0002-months': months.up }
 
 /** What was applied, oldest first; empty for a new database. */
 async function applied(db: Kysely<Schema>): Promise<string[]> {

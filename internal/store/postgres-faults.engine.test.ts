@@ -162,8 +162,13 @@ describe.skipIf(missing)(`faults of PostgreSQL ${missing ?? ''}`, () => {
     test('one that waits can be stopped; the next gets the turn', async () => {
       const { promise: held, resolve: letGo } = Promise.withResolvers<void>()
       const never = new AbortController().signal
-      const first = store().singleRunner('job', () => held, never)
-      await sleep(50)
+      const { promise: working, resolve: works } = Promise.withResolvers<void>()
+      const work = async () => {
+        works()
+        await held
+      }
+      const first = store().singleRunner('job', work, never)
+      await working
       const stopping = new AbortController()
       const second = store().singleRunner('job', async () => 'second', stopping.signal)
       const third = store().singleRunner('job', async () => 'third', never)

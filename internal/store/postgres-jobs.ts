@@ -8,14 +8,25 @@ import { translated } from './postgres-connection.ts'
 /** Months made after the one that is wanted, so that a new month begins with its partition there. */
 const MONTHS_AHEAD = 2
 
-/** Makes the partitions of each month when the first message of it comes. */
-export function monthMaker(config: ClientConfig): { make(receivedAt: number): Promise<void>; forget(): void } {
-  // Every month that messages came in: a dozen a year.
+/** What gets its partitions at the same time as each table. */
+const TOGETHER = { messages: ['messages', 'search_index'], events: ['events'] } as const
+type ByMonth = keyof typeof TOGETHER
+
+export interface MonthMaker {
+  /** Makes the partitions of the month that a time is in, at its first row. */
+  make(table: ByMonth, at: number): Promise<void>
+  /** Looks again whether they are there. */
+  forget(): void
+}
+
+export function monthMaker(config: ClientConfig): MonthMaker {
+  // Every month that rows came in: two dozen a year.
   const made = new Map<string, Promise<void>>()
   return {
-    async make(receivedAt) {
-      const month = new Date(receivedAt).toISOString().slice(0, 'yyyy-mm'.length)
-      const known = made.get(month) ?? makeMonths(config, new Date(`${month}-01T00:00:00Z`))
+    async make(table, at) {
+      const day = new Date(at)
+      const month = `${table} ${day.getUTCFullYear()} ${day.getUTCMonth()}`
+      const known = made.get(month) ?? makeMonths(config, table, day)
       made.set(month, known)
       try {
         await known
@@ -29,11 +40,11 @@ export function monthMaker(config: ClientConfig): { make(receivedAt: number): Pr
 }
 
 /** Not within the caller's transaction: others must see the new tables, and no lock may be held until that one ends. */
-async function makeMonths(config: ClientConfig, first: Date): Promise<void> {
+async function makeMonths(config: ClientConfig, table: ByMonth, day: Date): Promise<void> {
   await onOwnConnection(config, async (client) => {
     for (let ahead = 0; ahead <= MONTHS_AHEAD; ahead++) {
-      const month = Date.UTC(first.getUTCFullYear(), first.getUTCMonth() + ahead)
-      await client.query('select make_month($1)', [month])
+      const month = Date.UTC(day.getUTCFullYear(), day.getUTCMonth() + ahead)
+      await client.query('select make_month($1, $2)', [month, TOGETHER[table]])
     }
   })
 }

@@ -1,17 +1,15 @@
 // The store in a real PostgreSQL, started here: the contract, and what only this engine has.
 
-import { execFile } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
 import { sql } from 'kysely'
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { EMPTY, found, saveText } from './contract-search.ts'
+import { beforeEach, describe, expect, test } from 'vitest'
+import { found, saveText } from './contract-search.ts'
 import { storeContract } from './contract.ts'
 import { openPostgresStore } from './postgres.ts'
-import { getMessage, indexText, listMessages, listTenants, saveMessage, seedFirstStart, type Store } from './store.ts'
+import { getMessage, listTenants, seedFirstStart } from './store.ts'
 import { draft, reasonOf } from './testing/draft.ts'
-import { PLANS } from './testing/plans.ts'
+import { openElsewhere } from './testing/program.ts'
 import { freshStore, missing, sharedBed } from './testing/postgres-bed.ts'
 
 describe.skipIf(missing)(`the store in PostgreSQL ${missing ?? ''}`, () => {
@@ -28,10 +26,7 @@ describe.skipIf(missing)(`the store in PostgreSQL ${missing ?? ''}`, () => {
     beforeEach(() => bed().empty())
 
     test('programs that start together migrate once', async () => {
-      const program = `import('${import.meta.dirname}/postgres.ts')
-      .then(({ openPostgresStore }) => openPostgresStore({ url: ${JSON.stringify(bed().url)} }))
-      .then((store) => store.close())`
-      const start = () => promisify(execFile)(process.execPath, ['-e', program])
+      const start = () => openElsewhere('postgres.ts', 'openPostgresStore', { url: bed().url })
       await Promise.all([start(), start(), start()])
       const store = await bed().open()
       expect(await seedFirstStart(store, { domain: 'x.example', now: 1 })).toBe(true)
@@ -105,89 +100,6 @@ describe.skipIf(missing)(`the store in PostgreSQL ${missing ?? ''}`, () => {
       expect(await listTenants(reader)).toHaveLength(1)
       await expect(sql`delete from tenants`.execute(reader.kysely)).rejects.toThrow(/read-only|permission denied/)
       await reader.close()
-    })
-  })
-
-  describe('partitions', () => {
-    const store = freshStore(bed)
-    const months = async (table = 'messages') => {
-      const { rows } = await sql<{ name: string }>`
-      select inhrelid::regclass::text as name from pg_inherits where inhparent = to_regclass(${table})`.execute(
-        store().kysely,
-      )
-      return rows.map((row) => row.name.replace(`${table}_`, '')).sort()
-    }
-    const save = (n: number, receivedAt: number) =>
-      store().transaction((tx) => saveMessage(tx, draft(n, { receivedAt })))
-
-    test('the month of a message and two more are made, for text as well', async () => {
-      await save(1, Date.UTC(2026, 10, 30, 23, 59, 59, 999))
-      expect(await months()).toEqual(['2026_11', '2026_12', '2027_01'])
-      expect(await months('search_index')).toEqual(await months())
-      await save(2, Date.UTC(2026, 11, 1))
-      expect(await months()).toEqual(['2026_11', '2026_12', '2027_01', '2027_02'])
-      const { rows } = await sql`select tableoid::regclass::text as part from messages order by id`.execute(
-        store().kysely,
-      )
-      expect(rows).toEqual([{ part: 'messages_2026_11' }, { part: 'messages_2026_12' }])
-    })
-
-    test('stores that need a month at once make it once, while others write', async () => {
-      const stores = await Promise.all([bed().open(), bed().open(), bed().open()])
-      await Promise.all(
-        stores.flatMap((each, at) =>
-          [0, 1, 2, 3].map((month) =>
-            each.transaction((tx) => saveMessage(tx, draft(10 * at + month, { receivedAt: Date.UTC(2030, month) }))),
-          ),
-        ),
-      )
-      expect((await listMessages(store(), {}, { limit: 50 })).rows).toHaveLength(12)
-      await Promise.all(stores.map((each) => each.close()))
-    })
-
-    test('a month that an operator dropped is made again when mail of it comes again', async () => {
-      await save(1, 0)
-      await bed().server.psql('drop table messages_1970_01; drop table search_index_1970_01', bed().database)
-      expect(await reasonOf(save(1, 0))).toBe('unavailable')
-      expect(await reasonOf(save(1, 0))).toBe('none')
-    })
-  })
-
-  describe('costs stay flat', () => {
-    let store: Store
-    beforeAll(async () => {
-      await bed().fresh()
-      store = await bed().open()
-      for (let month = 0; month < 6; month++) {
-        const place = await store.transaction((tx) =>
-          saveMessage(tx, draft(month, { receivedAt: Date.UTC(2026, month) })),
-        )
-        await store.transaction((tx) => indexText(tx, place, { ...EMPTY, body: 'word' }))
-      }
-    })
-    afterAll(() => store.close())
-
-    test.each(PLANS)('%s: no table is scanned', async (_what, text) => {
-      for (let month = 0; month < 6; month++) {
-        await store.transaction((tx) => saveMessage(tx, draft(month, { receivedAt: Date.UTC(2026, month) })))
-      }
-      const lines = await store.transaction(async (tx) => {
-        // Small tables are read as a whole, so ask what is done when that costs.
-        await sql`set local enable_seqscan = off`.execute(tx.kysely)
-        return (await sql<Record<string, string>>`explain ${sql.raw(text)}`.execute(tx.kysely)).rows
-      })
-      const plan = lines.map((line) => Object.values(line)[0]).join('\n')
-      expect(plan).not.toMatch(/Seq Scan/)
-      if (text.includes('order by received_at') || text.includes('order by time')) expect(plan).not.toMatch(/Sort/)
-    })
-
-    test('words are found by their index', async () => {
-      const plan = await store.transaction(async (tx) => {
-        await sql`set local enable_seqscan = off`.execute(tx.kysely)
-        const where = tx.dialect.matches({ words: ['word'], prefix: true })
-        return (await sql`explain select id from messages where ${where}`.execute(tx.kysely)).rows
-      })
-      expect(JSON.stringify(plan)).toMatch(/Bitmap Index Scan on search_index_\w*words/)
     })
   })
 

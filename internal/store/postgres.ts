@@ -45,7 +45,7 @@ export async function openPostgresStore(options: PostgresStoreOptions): Promise<
   const { poolMax = POOL_MAX, readOnly = false } = options
   const pool = new Pool({ ...config, max: poolMax, idleTimeoutMillis: IDLE_MS })
   const months = monthMaker(config)
-  const dialect = postgresDialect((receivedAt) => months.make(receivedAt))
+  const dialect = postgresDialect((table, at) => months.make(table, at))
   const kysely = database({ dialect: poolDialect(pool, () => months.forget()) })
   try {
     const pending = await pendingSteps(kysely)

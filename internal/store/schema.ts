@@ -78,6 +78,12 @@ export interface MessageTable {
   contentHash: string | null
 }
 
+/** PostgreSQL: where each message lies. The database keeps it as messages come and go. */
+interface MessagePlaceTable {
+  id: string
+  receivedAt: number
+}
+
 /** Every mailbox that a message came to, for listing by mailbox. */
 interface MessageMailboxTable {
   mailbox: string
@@ -182,6 +188,7 @@ export interface Schema {
   mailboxes: MailboxTable
   directoryState: DirectoryStateTable
   messages: MessageTable
+  messagePlaces: MessagePlaceTable
   messageMailboxes: MessageMailboxTable
   messageKeys: MessageKeyTable
   documents: DocumentTable

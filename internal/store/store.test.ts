@@ -1,13 +1,16 @@
-import { execFile } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
 import Database from 'better-sqlite3'
+import { CamelCasePlugin, Kysely, sql, SqliteDialect } from 'kysely'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { migrationContract } from './contract-migration.ts'
 import { storeContract } from './contract.ts'
+import { SQLITE } from './dialect.ts'
+import type { Schema } from './schema.ts'
 import { openSqliteStore } from './sqlite.ts'
 import { createTenant, listTenants, MESSAGE_MOVES, nextStatus, type Store } from './store.ts'
+import { openElsewhere } from './testing/program.ts'
 import { PLANS } from './testing/plans.ts'
 import { reasonOf } from './testing/draft.ts'
 
@@ -18,6 +21,22 @@ const emptyDir = async (): Promise<void> => {
   if (dir !== undefined) rmSync(dir, { recursive: true, force: true })
   dir = mkdtempSync(join(tmpdir(), 'store-'))
 }
+
+migrationContract({
+  clear: emptyDir,
+  raw() {
+    const dialect = new SqliteDialect({ database: new Database(file()) })
+    const kysely = new Kysely<Schema>({ dialect, plugins: [new CamelCasePlugin()] })
+    return { kysely, dialect: SQLITE }
+  },
+  open: () => openSqliteStore({ file: file() }),
+  openElsewhere: () => openElsewhere('sqlite.ts', 'openSqliteStore', { file: file() }),
+  async schemaOf(kysely) {
+    const made = sql<{ text: string }>`select sql as text from sqlite_master where sql is not null order by name`
+    return (await made.execute(kysely)).rows.map((row) => row.text).join('\n')
+  },
+  released: '80bd6b1301c4ebb7c7154b91462b51144824907801d2e272c3db9de1b2ba26b0',
+})
 
 storeContract({
   clear: emptyDir,
@@ -38,10 +57,7 @@ describe('the file', () => {
   })
 
   test('two programs that start together migrate once', async () => {
-    const program = `import('${import.meta.dirname}/sqlite.ts')
-      .then(({ openSqliteStore }) => openSqliteStore({ file: ${JSON.stringify(join(dir, 'other.db'))} }))
-      .then((store) => store.close())`
-    const start = () => promisify(execFile)(process.execPath, ['-e', program])
+    const start = () => openElsewhere('sqlite.ts', 'openSqliteStore', { file: join(dir, 'other.db') })
     await Promise.all([start(), start(), start()])
   })
 

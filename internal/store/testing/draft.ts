@@ -1,6 +1,6 @@
 // What the tests of the store share.
 
-import { StoreError, type MessageDraft } from '../store.ts'
+import { StoreError, type EventRow, type MessageDraft } from '../store.ts'
 
 export const reasonOf = async (work: Promise<unknown>): Promise<string> =>
   work.then(
@@ -42,5 +42,24 @@ export const draft = (n: number, change: Partial<MessageDraft> = {}): MessageDra
   parser: 'p',
   attachmentCount: n % 2,
   contentHash: null,
+  ...change,
+})
+
+export const eventRow = (offset: number, change: Partial<EventRow> = {}): EventRow => ({
+  topic: 't',
+  partition: 0,
+  offset,
+  id: `i${offset}`,
+  type: 'x',
+  subject: 'm',
+  tenant: 'acme',
+  entryId: null,
+  time: 5,
+  appendedAt: 6,
+  traceId: 't',
+  traceparent: 'p',
+  source: 's',
+  replayId: null,
+  data: {},
   ...change,
 })
