@@ -41,8 +41,12 @@ export interface Consumption {
   /** Consumer group: members of one group share the partitions. Undefined reads everything and commits nothing. */
   group?: string
   topics: readonly string[]
-  /** First offset wanted of a partition, asked when the partition is assigned: the caller's own checkpoint. */
-  startAt(topic: string, partition: number): Promise<number>
+  /**
+   * First offset wanted of a partition, asked each time the partition is assigned: the caller's own checkpoint. Once it is asked,
+   * nothing fetched under an earlier assignment is handed over. `held` aborts when the partition is given out anew, to us or to
+   * another member, and when the iteration ends.
+   */
+  startAt(topic: string, partition: number, held: AbortSignal): Promise<number>
   /** Most events in one batch. */
   batchMax: number
   /** Ends the iteration, without an error. */

@@ -69,6 +69,8 @@ class Reading {
   readonly #options: ConsumptionOptions
   readonly #want: Consumption
   readonly #places = new Places()
+  /** Lasts as long as the present assignment. */
+  #holding = new AbortController()
   #ends: ReadonlyMap<string, number> | undefined
   #consumer: Consumer | undefined
   /** Resolves when the consumer's start is through, well or not. */
@@ -153,6 +155,7 @@ class Reading {
   async leave(): Promise<void> {
     const { clock, log } = this.#options
     this.handoff.end()
+    this.#holding.abort()
     // kafkajs forgets a stop that comes before its start is through.
     const left = this.#started.then(() => this.#consumer?.disconnect())
     await within(clock, LEAVE_MAX_MS, left).catch((error: Error) => {
@@ -173,6 +176,10 @@ class Reading {
   /** Called by kafkajs before it fetches for a new assignment. */
   #assigned(assignment: Readonly<Record<string, number[]>>): void {
     this.#wellAt = this.#options.clock.monotonic()
+    this.#holding.abort()
+    this.#holding = new AbortController()
+    // A giver that waits for its caller may not have heard yet; what it offers is another assignment's.
+    this.handoff.drop()
     const places = Object.entries(assignment).flatMap(([wire, partitions]) => {
       const topic = this.#options.plain(wire)
       return partitions.map((partition): Place => {
@@ -183,15 +190,16 @@ class Reading {
     })
     this.#places.assign(places)
     for (const place of places) {
-      place.ready = this.#begin(place)
-      place.ready.catch((error: Error) => this.handoff.end(error))
+      place.ready = this.#begin(place).catch((error: Error) => {
+        if (this.#places.holds(place)) this.handoff.end(error)
+      })
     }
     this.#checkFinished()
   }
 
   async #begin(place: Place): Promise<void> {
     const { topic, partition } = place
-    const wanted = await this.#want.startAt(topic, partition)
+    const wanted = await this.#want.startAt(topic, partition, this.#holding.signal)
     const { low, high } = await this.#bounds(place, wanted)
     if (wanted > high) {
       throw new EventLogError(

@@ -29,6 +29,12 @@ export class Handoff<T> {
     return { done: promise, withdraw }
   }
 
+  /** Takes back what is not taken, whoever offered it. */
+  drop(): void {
+    this.#offered?.finished(false)
+    this.#offered = undefined
+  }
+
   /** The next batch; undefined after the end. Rejects once with the error that ended it. */
   async take(): Promise<T | undefined> {
     this.#taken?.finished(true)

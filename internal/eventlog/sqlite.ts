@@ -98,7 +98,7 @@ interface Reading {
 async function* consume(reading: Reading, want: Consumption): AsyncIterable<readonly LoggedEvent[]> {
   const { signal, batchMax } = want
   const next = new Map<string, number>()
-  for (const topic of want.topics) next.set(topic, await want.startAt(topic, 0))
+  for (const topic of want.topics) next.set(topic, await want.startAt(topic, 0, signal))
   const last = want.untilEnd
     ? guarded(() => new Map(want.topics.map((topic) => [topic, endOf(reading.db, topic)])))
     : undefined
