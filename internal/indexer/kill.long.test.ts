@@ -48,6 +48,7 @@ function killable(on: Bed, n: number, after: boolean, kill: () => void) {
     kysely: on.store.kysely,
     dialect: on.store.dialect,
     close: () => on.store.close(),
+    singleRunner: (name, work, signal) => on.store.singleRunner(name, work, signal),
     transaction: (work) => step(() => on.store.transaction(work), after),
   }
   const log: EventLog = {

@@ -17,7 +17,6 @@ import {
   getJob,
   getMessage,
   holdKeys,
-  isSingleRunner,
   joinThread,
   listEvents,
   listMailboxes,
@@ -241,7 +240,6 @@ function transactionContract(bed: StoreBed, store: () => Store): void {
 
   test('a single runner gives what its work gives, and begins nothing once it is stopped', async () => {
     const on = store()
-    if (!isSingleRunner(on)) throw new TypeError('no single runner')
     const signal = new AbortController().signal
     expect(await on.singleRunner('job', async () => 5, signal)).toBe(5)
     await expect(on.singleRunner('job', () => Promise.reject(new Error('broken')), signal)).rejects.toThrow('broken')

@@ -15,13 +15,7 @@ export interface Tx extends Queries {
   readonly transaction?: never
 }
 
-export interface Store extends Queries {
-  /** Runs `work` in one write transaction: all of it, or nothing. Never query the store itself within. */
-  transaction<T>(work: (tx: Tx) => Promise<T>): Promise<T>
-  close(): Promise<void>
-}
-
-/** Added to a store: work that only one process does at a time. */
+/** Work that only one process does at a time. */
 export interface SingleRunner {
   /**
    * Waits for its turn, then runs `work` while no other process that shares the database runs work of this name. The signal that
@@ -31,4 +25,8 @@ export interface SingleRunner {
   singleRunner<T>(name: string, work: (signal: AbortSignal) => Promise<T>, signal: AbortSignal): Promise<T>
 }
 
-export const isSingleRunner = (store: Store): store is Store & SingleRunner => 'singleRunner' in store
+export interface Store extends Queries, SingleRunner {
+  /** Runs `work` in one write transaction: all of it, or nothing. Never query the store itself within. */
+  transaction<T>(work: (tx: Tx) => Promise<T>): Promise<T>
+  close(): Promise<void>
+}

@@ -69,13 +69,26 @@ export interface SingleRun<T> {
   signal: AbortSignal
 }
 
-/** How often the server looks whether one that waits for its turn is still there. */
-const WAITING_CHECK = "set client_connection_check_interval = '5s'"
+/** A machine that is gone says nothing: both ends ask after so long, and give up after three answers that do not come. */
+const KEEPALIVE_MS = 5000
+/** The same on the server, which also looks so often whether one that waits for its turn is still there. */
+const SERVER_CHECKS = [
+  "set client_connection_check_interval = '5s'",
+  "set tcp_keepalives_idle = '5s'",
+  "set tcp_keepalives_interval = '2s'",
+  'set tcp_keepalives_count = 3',
+].join(';')
 
 /** Holds a session's advisory lock while it works; the server lets go of it when the connection ends, however it does. */
 export async function singleRunner<T>(config: ClientConfig, run: SingleRun<T>): Promise<T> {
   const { name, work, signal } = run
-  const client = new Client({ ...config, statement_timeout: 0, query_timeout: 0 })
+  const client = new Client({
+    ...config,
+    statement_timeout: 0,
+    query_timeout: 0,
+    keepAlive: true,
+    keepAliveInitialDelayMillis: KEEPALIVE_MS,
+  })
   const over = new AbortController()
   const lost = (error?: Error) =>
     over.abort(new StoreError('unavailable', `the turn of ${name} is lost with its connection`, { cause: error }))
@@ -92,7 +105,7 @@ export async function singleRunner<T>(config: ClientConfig, run: SingleRun<T>): 
       await client.connect()
       signal.throwIfAborted()
       signal.addEventListener('abort', stop, { once: true })
-      await client.query(WAITING_CHECK)
+      await client.query(SERVER_CHECKS)
       await client.query('select pg_advisory_lock($1)', [lockOf(`single runner ${name}`).toString()])
       signal.removeEventListener('abort', stop)
       return await work(AbortSignal.any([signal, over.signal]))

@@ -6,7 +6,7 @@
 
 import { CamelCasePlugin, Kysely, type KyselyConfig } from 'kysely'
 import { Pool, types, type ClientConfig } from 'pg'
-import type { SingleRunner, Store } from './database.ts'
+import type { Store } from './database.ts'
 import { postgresDialect } from './dialect.ts'
 import { StoreError } from './errors.ts'
 import { migrate, pendingSteps } from './migrate.ts'
@@ -40,7 +40,7 @@ const IDLE_MS = 60_000
 const INT8 = types.builtins.INT8
 
 /** Opens the store and brings its schema up to date. `unavailable`: out of reach, no right. `invalid`: bad URL, a newer schema. */
-export async function openPostgresStore(options: PostgresStoreOptions): Promise<Store & SingleRunner> {
+export async function openPostgresStore(options: PostgresStoreOptions): Promise<Store> {
   const config = clientConfig(options)
   const { poolMax = POOL_MAX, readOnly = false } = options
   const pool = new Pool({ ...config, max: poolMax, idleTimeoutMillis: IDLE_MS })

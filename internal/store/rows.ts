@@ -145,7 +145,7 @@ export interface Checkpoint {
   topic: string
   partition: number
   offset: number
-  /** When the newest applied event was appended to the log; null before the first. */
+  /** When the first event that is not applied was appended to the log, if it is known, or else the last one that is; null before the first. */
   eventTime: number | null
   updatedAt: number
 }

@@ -15,7 +15,7 @@ import {
   type Dialect as KyselyDialect,
   type QueryResult,
 } from 'kysely'
-import type { SingleRunner, Store } from './database.ts'
+import type { Store } from './database.ts'
 import { SQLITE } from './dialect.ts'
 import { StoreError } from './errors.ts'
 import { migrate, pendingSteps } from './migrate.ts'
@@ -39,7 +39,7 @@ const OPEN_TIMEOUT_MS = 10_000
 const STATEMENTS_MAX = 500
 
 /** Opens the store and brings its schema up to date. `unavailable`: missing, locked, no permission. `invalid`: a newer schema. */
-export async function openSqliteStore(options: SqliteStoreOptions): Promise<Store & SingleRunner> {
+export async function openSqliteStore(options: SqliteStoreOptions): Promise<Store> {
   const { file, readOnly = false, busyTimeoutMs = BUSY_TIMEOUT_MS } = options
   const database = openFile(file, readOnly)
   const kysely = new Kysely<Schema>({ dialect: sqliteDialect(database), plugins: [new CamelCasePlugin()] })

@@ -8,7 +8,7 @@
 // transaction again.
 
 export { StoreError, isUnavailable, type StoreReason } from './errors.ts'
-export { isSingleRunner, type Queries, type SingleRunner, type Store, type Tx } from './database.ts'
+export type { Queries, SingleRunner, Store, Tx } from './database.ts'
 export type { MessagePlace } from './dialect.ts'
 export {
   DOMAIN_STATES,

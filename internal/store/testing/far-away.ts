@@ -18,5 +18,6 @@ export function farAway(store: Store): Store {
     dialect,
     transaction: (work) => kysely.transaction().execute((trx) => work({ kysely: trx, dialect })),
     close: () => store.close(),
+    singleRunner: (name, work, signal) => store.singleRunner(name, work, signal),
   }
 }

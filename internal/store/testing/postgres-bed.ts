@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, afterEach, beforeAll, beforeEach } from 'vitest'
 import { postgresUnavailable, startPostgres, type Postgres } from '../../../test/engines/postgres.ts'
 import { openPostgresStore, type PostgresStoreOptions } from '../postgres.ts'
-import type { SingleRunner, Store } from '../store.ts'
+import type { Store } from '../store.ts'
 
 /** Why there can be none on this machine. */
 export const missing = postgresUnavailable()
@@ -29,7 +29,7 @@ export class PostgresBed {
     return new URL(this.url).pathname.slice(1)
   }
 
-  open(options: Partial<PostgresStoreOptions> = {}): Promise<Store & SingleRunner> {
+  open(options: Partial<PostgresStoreOptions> = {}): Promise<Store> {
     return openPostgresStore({ url: this.url, poolMax: 4, ...options })
   }
 
@@ -59,7 +59,7 @@ export function sharedBed(options: { tls?: boolean } = {}): () => PostgresBed {
 
 /** A store in a database of its own for each test of the block. */
 export function freshStore(bed: () => PostgresBed, options: Partial<PostgresStoreOptions> = {}) {
-  let store: Store & SingleRunner
+  let store: Store
   beforeEach(async () => {
     await bed().fresh()
     store = await bed().open(options)
