@@ -15,12 +15,12 @@ import {
   type Tx,
 } from '../store/store.ts'
 import { applyJudgement, AttachmentsNeeded, isApplied, type Applied } from './apply.ts'
-import { examine, Fault, Outage, type ExamineParts } from './examine.ts'
+import { examine, Fault, Outage, noProgress, type ExamineParts } from './examine.ts'
 import { bareDraft, parsedDraft, type FailureReason, type Judgement, type Received } from './facts.ts'
 import { headerIdOf } from './header-ids.ts'
-import type { IndexerMetrics } from './metrics.ts'
-import { Line, pause, pauseMs, Slots, Stopped } from './waiting.ts'
-import { Window } from './window.ts'
+import { rebalanceCount, type IndexerMetrics } from './metrics.ts'
+import { Line, pause, pauseMs, reachStore, Slots, Stopped } from './waiting.ts'
+import { Window, type Low } from './window.ts'
 
 export const INGEST_TOPIC = 'mail.ingest.v1'
 
@@ -28,10 +28,12 @@ export const INGEST_TOPIC = 'mail.ingest.v1'
 const BATCH_MAX = 256
 /** A message that takes longer gets its STORED row, so that it can be seen while it is worked on. */
 const SLOW_MS = 1000
-/** Tries that an outage ends while other messages get through; with their pauses about four minutes. Then it is this message's. */
+/** Tries that an outage ends while other messages get what it lacks; with their pauses about four minutes. Then it is this message's. */
 const ALONE_MAX = 30
-/** How often `full` is looked at again. */
-const FULL_PAUSE_MS = 20
+/** Messages under way beside those at work: they wait, for an object or for the end of an outage, and more would only wait as well. */
+const WAITING_MAX = 256
+/** How often it is looked whether there is room again. */
+const ROOM_PAUSE_MS = 20
 
 export interface ConsumerOptions {
   log: EventLog
@@ -39,7 +41,7 @@ export interface ConsumerOptions {
   clock: Clock
   logger: Log
   metrics: IndexerMetrics
-  examine: Omit<ExamineParts, 'signal' | 'clock' | 'metrics'>
+  examine: Omit<ExamineParts, 'signal' | 'clock' | 'metrics' | 'progress'>
   group: string
   source: string
   concurrency: number
@@ -69,35 +71,45 @@ export async function consumeReceived(options: ConsumerOptions): Promise<void> {
   }
 }
 
+/** An event under way, in the window that it began in. */
+interface Work extends LoggedEvent {
+  event: Received
+  window: Window
+}
+
 class Consumer {
   /** Readings in a row that failed before their first batch. */
   failures = 0
   readonly #options: ConsumerOptions
-  readonly #windows = new Map<number, { window: Window; saved: number; eventTime: number | null }>()
+  /** Of the present assignment, and what is left of earlier ones: no more than there are partitions. */
+  readonly #windows = new Map<number, Window>()
   readonly #slots: Slots
   // One commit at a time, so that a checkpoint counts exactly the commits before it.
   readonly #commits = new Line()
   readonly #tasks = new Set<Promise<void>>()
-  /** Judgements so far: what tells an outage of all from one of a single message. */
-  #judged = 0
+  /** The newest task of each message: the next one begins when it has ended. */
+  readonly #byMessage = new Map<string, Promise<void>>()
+  readonly #progress = noProgress()
   readonly #examine: ExamineParts
+  readonly #rebalanced: (held: AbortSignal) => void
+  #newest = 0
 
   constructor(options: ConsumerOptions) {
     this.#options = options
     this.#slots = new Slots(options.concurrency)
-    const { clock, metrics, signal } = options
-    this.#examine = { ...options.examine, clock, metrics, signal }
+    const { clock, metrics, signal, group } = options
+    this.#rebalanced = rebalanceCount(metrics, group)
+    this.#examine = { ...options.examine, clock, metrics, signal, progress: this.#progress }
   }
 
   /** Ends when the log ends the iteration. */
   async read(): Promise<void> {
     const { log, group, signal } = this.#options
-    const startAt = (topic: string, partition: number) => this.#startAt(topic, partition)
+    const startAt = (_topic: string, partition: number, held: AbortSignal) => this.#startAt(partition, held)
     const want = { group, topics: [INGEST_TOPIC], startAt, batchMax: BATCH_MAX, signal }
     for await (const batch of log.consume(want)) {
       this.failures = 0
-      for (const logged of batch) await this.#begin(logged)
-      await this.#saveIdle(batch)
+      await this.#beginAll(batch)
     }
   }
 
@@ -105,119 +117,153 @@ class Consumer {
     await Promise.allSettled(this.#tasks)
   }
 
-  async #startAt(topic: string, partition: number): Promise<number> {
+  async #startAt(partition: number, held: AbortSignal): Promise<number> {
     const { store, group } = this.#options
-    const start = await checkpointOf(store, group, topic, partition)
-    const known = this.#windows.get(partition)
-    if (known === undefined) this.#windows.set(partition, { window: new Window(start), saved: start, eventTime: null })
+    this.#rebalanced(held)
+    const start = await this.#reachStore(group, held, () => checkpointOf(store, group, INGEST_TOPIC, partition))
+    if (!held.aborted) this.#windows.set(partition, new Window(start, held))
     return start
   }
 
-  #place(partition: number) {
-    const place = this.#windows.get(partition)
-    if (place === undefined) throw new TypeError(`an event of partition ${partition}, which was not assigned`)
-    return place
+  async #beginAll(batch: readonly LoggedEvent[]): Promise<void> {
+    const partition = batch[0]?.partition ?? -1
+    const window = this.#windows.get(partition)
+    if (window === undefined) throw new TypeError(`an event of partition ${partition}, which was not assigned`)
+    try {
+      for (const logged of batch) await this.#begin(logged, window)
+    } catch (error) {
+      if (this.#options.signal.aborted || !(error instanceof Stopped)) throw error
+      // The partition was given out anew. Whoever has it begins at the checkpoint.
+    }
+    void this.#track(this.#saveIdle(partition, window))
   }
 
-  async #begin(logged: LoggedEvent): Promise<void> {
-    const { clock, signal, metrics, group } = this.#options
-    const { topic, partition, offset, event, appendedAt } = logged
-    const place = this.#place(partition)
-    while (place.window.full) await pause(clock, FULL_PAUSE_MS, signal)
-    if (!place.window.begin(offset)) return
-    place.eventTime = appendedAt
+  async #begin(logged: LoggedEvent, window: Window): Promise<void> {
+    const { clock, concurrency } = this.#options
+    const { offset, event, appendedAt } = logged
+    const tasksMax = concurrency + WAITING_MAX
+    if (window.held.aborted) throw new Stopped()
+    while (window.full || this.#tasks.size >= tasksMax) await pause(clock, ROOM_PAUSE_MS, window.held)
+    if (!window.begin(offset, appendedAt)) return
     if (event.type !== 'ingest.received') {
-      place.window.finish(offset)
+      window.finish(offset)
       return
     }
-    await this.#slots.take()
-    if (signal.aborted) throw new Stopped()
-    const task = this.#work(logged, event)
-      .then((result) => {
-        metrics.events.inc({ group, topic, result })
-        metrics.lastEvent.set({ group, topic }, appendedAt / 1000)
-      })
+    const id = event.data.messageId
+    const earlier = this.#byMessage.get(id)
+    if (earlier === undefined) await this.#slots.take()
+    const task = this.#track(this.#run({ ...logged, event, window }, earlier))
+    this.#byMessage.set(id, task)
+    const forget = () => {
+      if (this.#byMessage.get(id) === task) this.#byMessage.delete(id)
+    }
+    void task.then(forget)
+  }
+
+  /** Remembers what is under way until it ends. Stopping leaves the offset open, so that whoever has the partition next does it again. */
+  #track(work: Promise<void>): Promise<void> {
+    const task = work
       .catch((error: unknown) => {
-        // Stopping leaves the offset open, so that the next start does it again.
         if (!(error instanceof Stopped)) this.#options.logger.error({ err: error }, 'a message could not be indexed')
       })
-      .finally(() => {
-        this.#slots.give()
-        this.#tasks.delete(task)
-      })
+      .finally(() => this.#tasks.delete(task))
     this.#tasks.add(task)
+    return task
+  }
+
+  /** One event from begin to end. Events of one message come one after the other, and wait for each other without a slot. */
+  async #run(work: Work, earlier: Promise<void> | undefined): Promise<void> {
+    const { metrics, group } = this.#options
+    const { topic, appendedAt, window } = work
+    if (earlier !== undefined) {
+      await earlier
+      await this.#slots.take()
+    }
+    try {
+      if (window.held.aborted) throw new Stopped()
+      const result = await this.#work(work)
+      metrics.events.inc({ group, topic, result })
+      this.#newest = Math.max(this.#newest, appendedAt)
+      metrics.lastEvent.set({ group, topic }, this.#newest / 1000)
+    } finally {
+      this.#slots.give()
+    }
   }
 
   /** One message to its end. Holds a slot at its start and at its end, not while it waits for a missing object. */
-  async #work(logged: LoggedEvent, event: Received): Promise<'ok' | 'duplicate'> {
-    const id = event.data.messageId
+  async #work(work: Work): Promise<'ok' | 'duplicate'> {
+    const { event, window } = work
+    const { messageId } = event.data
     const { store } = this.#options
-    const before = await this.#reachStore(id, () => findMessage(store, id))
+    const before = await this.#reachStore(messageId, window.held, () => findMessage(store, messageId))
     if (isApplied(before, event)) {
       // Its commit may have come before a crash, or another member's: only the checkpoint moves.
-      await this.#commit(logged, async () => undefined)
+      await this.#commit(work, async () => undefined)
       return 'duplicate'
     }
     const done = new AbortController()
-    const slow = this.#showSlow(event, done.signal)
+    const slow = this.#showSlow(event, AbortSignal.any([done.signal, window.held]))
     try {
-      return await this.#untilApplied(logged, event)
+      return await this.#untilApplied(work)
     } finally {
       done.abort()
       await slow
     }
   }
 
-  async #untilApplied(logged: LoggedEvent, event: Received): Promise<'ok' | 'duplicate'> {
-    const { retries, metrics, group, logger } = this.#options
+  async #untilApplied(work: Work): Promise<'ok' | 'duplicate'> {
+    const { retries, metrics, group, logger, signal } = this.#options
+    const { event, topic } = work
     const about = { messageId: event.data.messageId, entryId: event.data.entryId, tenant: event.data.tenant }
     let faults = 0
     let alone = 0
-    let judged = this.#judged
     let everything = false
     for (let attempt = 1; ; attempt++) {
+      const before = { ...this.#progress }
       try {
         const keep = async (judged: Extract<Judgement, { kind: 'parsed' }>) =>
           everything || this.#isFirst(event, judged)
         const judgement = await examine(this.#examine, { event, attempt, keep })
-        this.#judged += 1
-        return await this.#apply(logged, event, judgement)
+        return await this.#apply(work, judgement)
       } catch (error) {
-        if (error instanceof Stopped || this.#options.signal.aborted) throw new Stopped()
-        metrics.events.inc({ group, topic: logged.topic, result: 'retry' })
+        if (error instanceof Stopped || signal.aborted) throw new Stopped()
+        metrics.events.inc({ group, topic, result: 'retry' })
         if (error instanceof AttachmentsNeeded) {
           everything = true
         } else if (error instanceof Outage || isUnavailable(error)) {
-          if (this.#judged > judged && ++alone > ALONE_MAX) return this.#apply(logged, event, failure(error, attempt))
-          judged = this.#judged
           logger.warn({ ...about, err: error, attempt }, 'out of reach; trying again')
-          await this.#aside(attempt, about.messageId)
+          await this.#aside(attempt, work)
+          const need = error instanceof Outage ? error.need : 'store'
+          if (this.#progress[need] > before[need] && ++alone > ALONE_MAX) {
+            return this.#apply(work, failure(error, attempt))
+          }
         } else if (++faults > retries) {
-          return this.#apply(logged, event, failure(error, attempt))
+          return this.#apply(work, failure(error, attempt))
         } else {
           logger.warn({ ...about, err: error, attempt }, 'could not be indexed; trying again')
           await this.#show(event)
-          await this.#aside(faults, about.messageId)
+          await this.#aside(faults, work)
         }
       }
     }
   }
 
   /** Waits without a slot, so that messages whose objects are missing or cannot be read do not hold up the others. */
-  async #aside(tries: number, id: string): Promise<void> {
+  async #aside(tries: number, { event, window }: Work): Promise<void> {
     this.#slots.give()
     try {
-      await pause(this.#options.clock, pauseMs(tries, id), this.#options.signal)
+      await pause(this.#options.clock, pauseMs(tries, event.data.messageId), window.held)
     } finally {
       await this.#slots.take()
     }
   }
 
-  async #apply(logged: LoggedEvent, event: Received, judgement: Judgement): Promise<'ok' | 'duplicate'> {
+  async #apply(work: Work, judgement: Judgement): Promise<'ok' | 'duplicate'> {
     const { clock, source, metrics, logger, committed } = this.#options
+    const { event } = work
     const began = clock.monotonic()
     const now = clock.now()
-    const applied = await this.#commit(logged, (tx) => applyJudgement(tx, { event, judgement, now, source }))
+    const applied = await this.#commit(work, (tx) => applyJudgement(tx, { event, judgement, now, source }))
     metrics.stageSeconds.observe({ stage: 'db' }, (clock.monotonic() - began) / 1000)
     if (applied.result !== 'applied') {
       if (applied.result === 'kept')
@@ -234,58 +280,48 @@ class Consumer {
   }
 
   /** Effects and checkpoint in one transaction. Tried while the store is out of reach. */
-  async #commit<T extends Applied | undefined>(logged: LoggedEvent, effects: (tx: Tx) => Promise<T>): Promise<T> {
-    const { store } = this.#options
-    const { partition, offset } = logged
-    const place = this.#place(partition)
-    return this.#reachStore(logged.event.subject, () =>
+  async #commit<T extends Applied | undefined>(work: Work, effects: (tx: Tx) => Promise<T>): Promise<T> {
+    const { event, partition, offset, window } = work
+    return this.#reachStore(event.data.messageId, window.held, () =>
       this.#commits.run(async () => {
-        const low = place.window.lowWithout(offset)
-        const result = await store.transaction(async (tx) => {
+        const low = window.low(offset)
+        const result = await this.#options.store.transaction(async (tx) => {
           const made = await effects(tx)
-          if (low > place.saved) await this.#saveCheckpoint(tx, partition, low)
+          if (low.offset > window.saved) await this.#saveCheckpoint(tx, partition, low)
           return made
         })
-        place.window.finish(offset)
-        place.saved = Math.max(place.saved, low)
+        window.finish(offset)
+        window.saved = low.offset
+        this.#progress.store += 1
         return result
       }),
     )
   }
 
-  async #saveCheckpoint(tx: Tx, partition: number, offset: number): Promise<void> {
+  async #saveCheckpoint(tx: Tx, partition: number, low: Low): Promise<void> {
     const { group, clock, metrics } = this.#options
-    const { eventTime } = this.#place(partition)
     const now = clock.now()
-    await saveCheckpoint(tx, { group, topic: INGEST_TOPIC, partition, offset, eventTime, updatedAt: now })
+    await saveCheckpoint(tx, { group, topic: INGEST_TOPIC, partition, ...low, updatedAt: now })
     metrics.checkpoint.set({ group }, now / 1000)
   }
 
   /** Events that need no work move the checkpoint when no message is there to take them along. */
-  async #saveIdle(batch: readonly LoggedEvent[]): Promise<void> {
-    const partition = batch[0]?.partition
-    if (partition === undefined || this.#tasks.size > 0) return
-    const place = this.#place(partition)
-    await this.#commits.run(async () => {
-      const { low } = place.window
-      if (low <= place.saved) return
-      await this.#options.store.transaction((tx) => this.#saveCheckpoint(tx, partition, low))
-      place.saved = low
-    })
+  async #saveIdle(partition: number, window: Window): Promise<void> {
+    const { group, store } = this.#options
+    await this.#reachStore(group, window.held, () =>
+      this.#commits.run(async () => {
+        const low = window.low()
+        // What is under way commits after this, with all that is done by then.
+        if (!window.idle || low.offset === window.saved) return
+        await store.transaction((tx) => this.#saveCheckpoint(tx, partition, low))
+        window.saved = low.offset
+      }),
+    )
   }
 
-  async #reachStore<T>(id: string, work: () => Promise<T>): Promise<T> {
-    const { clock, signal, logger } = this.#options
-    for (let tries = 1; ; tries++) {
-      if (signal.aborted) throw new Stopped()
-      try {
-        return await work()
-      } catch (error) {
-        if (!isUnavailable(error)) throw error
-        logger.warn({ err: error, tries }, 'the store is out of reach; trying again')
-        await pause(clock, pauseMs(tries, id), signal)
-      }
-    }
+  #reachStore<T>(id: string, signal: AbortSignal, work: () => Promise<T>): Promise<T> {
+    const { clock, logger } = this.#options
+    return reachStore(work, { clock, logger, id, signal })
   }
 
   /** A guess that saves uploading a duplicate's attachments; the transaction decides. */
@@ -310,9 +346,9 @@ class Consumer {
   }
 
   async #showSlow(event: Received, done: AbortSignal): Promise<void> {
-    const { clock, signal } = this.#options
+    const { clock } = this.#options
     try {
-      await pause(clock, SLOW_MS, AbortSignal.any([done, signal]))
+      await pause(clock, SLOW_MS, done)
     } catch (error) {
       if (error instanceof Stopped) return
       throw error

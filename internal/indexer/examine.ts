@@ -21,6 +21,7 @@ export interface ExamineParts {
   parsers: Pick<ParserPool, 'parse'>
   clock: Clock
   metrics: IndexerMetrics
+  progress: Progress
   /** Directory in which each message gets one of its own. */
   workDir: string
   signal: AbortSignal
@@ -39,8 +40,24 @@ export class Fault extends Error {
   }
 }
 
-/** Something all messages need is out of order; it is tried for ever, and nothing is lost. */
-export class Outage extends Error {}
+/** What every message needs: objects read, a verdict of a parser, objects written, the store. */
+export type Need = 'read' | 'parse' | 'put' | 'store'
+
+/** How many messages had each of them. It tells an outage of all from one of a single message. */
+export type Progress = Record<Need, number>
+
+export const noProgress = (): Progress => ({ read: 0, parse: 0, put: 0, store: 0 })
+
+/** Something that all messages need is out of order; it is tried for ever, and nothing is lost. */
+export class Outage extends Error {
+  readonly need: Need
+
+  constructor(need: Need, message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.name = 'Outage'
+    this.need = need
+  }
+}
 
 export interface Want {
   event: Received
@@ -53,19 +70,24 @@ export interface Want {
 /** Rejects with Outage, Fault or Stopped; whatever the message itself does is a judgement. */
 export async function examine(parts: ExamineParts, want: Want): Promise<Judgement> {
   const { event, attempt } = want
+  const { progress } = parts
   const timed = timer(parts)
   const meta = await timed('fetch', () => fetchMeta(parts.blobs, event))
   const workDir = join(parts.workDir, `${event.data.messageId}-${attempt}`)
   await mkdir(workDir, { recursive: true }).catch(outage('work directory'))
   try {
     const outcome = await timed('parse', () => parse(parts, event, { meta, workDir }))
+    progress.read += 1
+    progress.parse += 1
     if (!outcome.ok) {
       const { reason, detail } = outcome
       return { kind: 'quarantined', meta, reason, detail: { message: detail } }
     }
     const judged = { kind: 'parsed', meta, message: outcome.message, uploaded: true } as const
     if (!(await want.keep(judged))) return { ...judged, uploaded: false }
-    await timed('attachments', () => putAttachments(parts, event.data.tenant, outcome.message.attachments))
+    const { attachments } = outcome.message
+    const stored = await timed('attachments', () => putAttachments(parts, event.data.tenant, attachments))
+    if (stored > 0) progress.put += 1
     return judged
   } finally {
     await rm(workDir, { recursive: true, force: true, maxRetries: 3 })
@@ -86,14 +108,17 @@ function timer({ clock, metrics }: ExamineParts) {
 const outage =
   (what: string) =>
   (cause: unknown): never => {
-    throw new Outage(`${what}: ${(cause as Error).message}`, { cause })
+    throw new Outage('parse', `${what}: ${(cause as Error).message}`, { cause })
   }
 
-/** An error of the object store: it passes, or it is about this object. */
-function blobTrouble(error: unknown, reason: FailureReason, meta?: MessageMeta): never {
+/**
+ * An error of the object store. Other bytes than were put are about this object; all else is an outage. Of `client` too: with the
+ * wrong key, without the bucket or a right to it, every object is refused; where one is, it is found out by its being alone.
+ */
+function blobTrouble(error: unknown, need: Need, meta?: MessageMeta): never {
   if (!(error instanceof BlobError)) throw error
-  if (error.fault === 'server' || error.fault === 'timeout') throw new Outage(error.message, { cause: error })
-  throw new Fault(error.fault === 'digest' ? 'digest' : reason, error.message, { cause: error, ...(meta && { meta }) })
+  if (error.fault === 'digest') throw new Fault('digest', error.message, { cause: error, ...(meta && { meta }) })
+  throw new Outage(need, error.message, { cause: error })
 }
 
 async function fetchMeta(blobs: BlobStore, { data }: Received): Promise<MessageMeta> {
@@ -103,7 +128,7 @@ async function fetchMeta(blobs: BlobStore, { data }: Received): Promise<MessageM
     if (found === undefined) throw new Fault('object_missing', `no object ${data.metaKey}`)
     text = await readAll(found.body)
   } catch (error) {
-    return blobTrouble(error, 'envelope')
+    return blobTrouble(error, 'read')
   }
   const meta = metaFrom(text)
   if (meta === undefined || meta.messageId !== data.messageId || meta.tenant !== data.tenant) {
@@ -157,17 +182,17 @@ async function parse(
   const outcome = await unlessStopped(parsers.parse({ open, sizeBytes, workDir }), signal)
   if ('trouble' in outcome && outcome.trouble !== 'source') {
     if (outcome.trouble === 'closed' && signal.aborted) throw new Stopped()
-    throw new Outage(`parser (${outcome.trouble}): ${outcome.detail}`, { cause: outcome.cause })
+    throw new Outage('parse', `parser (${outcome.trouble}): ${outcome.detail}`, { cause: outcome.cause })
   }
   const cause = passing.error ?? ('trouble' in outcome ? outcome.cause : undefined)
   if ('trouble' in outcome && (cause instanceof Fault || cause instanceof BlobError)) {
     if (cause instanceof Fault) throw cause
-    blobTrouble(cause, 'object_missing', meta)
+    blobTrouble(cause, 'read', meta)
   }
   // A verdict on other bytes than were received is no verdict: a bad disk must not look like a bad message.
   const digest = passing.digest ?? (await digestOf(blobs, data.rawKey, meta))
   if (digest !== data.sha256) throw new Fault('digest', `${data.rawKey} has other bytes than were received`, { meta })
-  if ('trouble' in outcome) throw new Outage(`parser (${outcome.trouble}): ${outcome.detail}`, { cause })
+  if ('trouble' in outcome) throw new Outage('parse', `parser (${outcome.trouble}): ${outcome.detail}`, { cause })
   return outcome
 }
 
@@ -201,16 +226,17 @@ async function digestOf(blobs: BlobStore, key: string, meta: MessageMeta): Promi
     for await (const chunk of found.body) hash.update(chunk as Buffer)
     return hash.digest('hex')
   } catch (error) {
-    return blobTrouble(error, 'object_missing', meta)
+    return blobTrouble(error, 'read', meta)
   }
 }
 
-/** One object for each content in each tenant: what is there already is not put again. */
+/** One object for each content in each tenant: what is there already is not put again. How many were put. */
 async function putAttachments(
   { blobs, metrics }: ExamineParts,
   tenant: string,
   attachments: readonly ParsedAttachment[],
-): Promise<void> {
+): Promise<number> {
+  let puts = 0
   for (const { sha256, sizeBytes, contentType, path } of attachments) {
     const key = attachmentKey(tenant, sha256)
     try {
@@ -218,11 +244,13 @@ async function putAttachments(
       const disposition = there?.sizeBytes === sizeBytes ? 'dedup' : 'stored'
       if (disposition === 'stored') {
         await blobs.put(key, { sizeBytes, sha256, contentType, open: () => createReadStream(path) })
+        puts += 1
       }
       metrics.attachments.inc({ disposition })
       metrics.attachmentBytes.inc({ disposition }, sizeBytes)
     } catch (error) {
-      blobTrouble(error, 'internal')
+      blobTrouble(error, 'put')
     }
   }
+  return puts
 }

@@ -4,11 +4,12 @@ import { mkdir, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
 import { afterAll, afterEach, beforeEach, expect, test } from 'vitest'
-import type { BlobStore } from '../blob/blob.ts'
+import { BlobError, type BlobStore } from '../blob/blob.ts'
 import type { EventLog } from '../eventlog/eventlog.ts'
+import type { Clock } from '../ports/ports.ts'
 import type { Store } from '../store/store.ts'
 import { checkpointOf, countByStatus, getMessage, listEvents, StoreError } from '../store/store.ts'
-import { Bed, eventually, mail, putMail, testParsers, withCsv, type Mail } from './testing/bed.ts'
+import { Bed, eventually, fastClock, mail, putMail, testParsers, withCsv, type Mail } from './testing/bed.ts'
 
 const pool = testParsers()
 let bed: Bed
@@ -122,18 +123,19 @@ test('while the log takes no events they wait in the outbox, in order', async ()
   expect((await listEvents(bed.store, { types: ['indexer.indexed'] }, { limit: 5 })).rows).toHaveLength(2)
 })
 
-test('an object store that is down is waited for', async () => {
+test.each([
+  ['server', 'down'],
+  ['timeout', 'no answer'],
+  ['client', 'InvalidAccessKeyId: wrong credentials'],
+  ['client', 'NoSuchBucket'],
+] as const)('an object store that refuses every object (%s: %s) is waited for', async (fault, message) => {
   const sent = withCsv(1, 'a@x')
   await deliver([sent])
   let down = true
-  const { BlobError } = await import('../blob/blob.ts')
   const blobs: BlobStore = {
-    put: (key, upload) => bed.blobs.put(key, upload),
-    head: (key) => bed.blobs.head(key),
-    list: (prefix) => bed.blobs.list(prefix),
-    delete: (key) => bed.blobs.delete(key),
+    ...bed.blobs,
     get: async (key) => {
-      if (down) throw new BlobError('server', 'down')
+      if (down) throw new BlobError(fault, message)
       return bed.blobs.get(key)
     },
   }
@@ -146,6 +148,33 @@ test('an object store that is down is waited for', async () => {
   expect(await countByStatus(bed.store)).toMatchObject({ PARSED: 1 })
 })
 
+test('without the right to write, mails with attachments wait, however many without get through', async () => {
+  await deliver([withCsv(0, '0@x')])
+  let refused = 0
+  let denied = true
+  const blobs: BlobStore = {
+    ...bed.blobs,
+    put: async (key, upload) => {
+      if (!denied) return bed.blobs.put(key, upload)
+      refused += 1
+      throw new BlobError('client', 'AccessDenied')
+    },
+  }
+  // No pause between the tries, so that there are more than an object that is alone gets.
+  const clock: Clock = { ...fastClock, sleep: (_ms, signal) => fastClock.sleep(1, signal) }
+  const running = bed.start({ blobs, retries: 0, clock })
+  let sent = 0
+  await eventually(async () => {
+    await deliver([mail(++sent, `From: a@b\nMessage-ID: <${sent}@x>\n\nmark\n`)])
+    return refused > 50 && sent > 50
+  })
+  expect(await countByStatus(bed.store)).toMatchObject({ FAILED: 0 })
+  denied = false
+  await eventually(() => bed.settled())
+  await running.stop()
+  expect(await countByStatus(bed.store)).toMatchObject({ FAILED: 0, PARSED: sent + 1 })
+})
+
 test('a store error that is no outage is tried, then told as FAILED', async () => {
   await deliver([withCsv(1, 'a@x')])
   let failures = 0
@@ -153,6 +182,7 @@ test('a store error that is no outage is tried, then told as FAILED', async () =
     kysely: bed.store.kysely,
     dialect: bed.store.dialect,
     close: async () => {},
+    singleRunner: (name, work, signal) => bed.store.singleRunner(name, work, signal),
     transaction: async (work) => {
       if (failures++ < 3) throw new StoreError('invalid', 'a bug')
       return bed.store.transaction(work)

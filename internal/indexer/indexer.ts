@@ -59,7 +59,8 @@ export interface Indexer {
 
 export function indexer(options: IndexerOptions): Indexer {
   const { log, blobs, store, parsers, clock, logger, group, source } = options
-  const metrics = indexerMetrics(options.registry, { [group]: [INGEST_TOPIC], [PROJECTOR]: TOPICS })
+  const groups = { [group]: [INGEST_TOPIC], [PROJECTOR]: TOPICS } as const
+  const metrics = indexerMetrics(options.registry, groups)
   return {
     async run(signal) {
       const bell = new Bell()
@@ -82,7 +83,7 @@ export function indexer(options: IndexerOptions): Indexer {
         consuming,
         publishOutbox({ ...around, bell }),
         projectLog(around),
-        observeState({ ...around, groups: [group, PROJECTOR] }),
+        observeState({ ...around, groups }),
       ])
     },
   }

@@ -21,6 +21,7 @@ export function indexerMetrics(registry: Registry, groups: Readonly<Record<strin
     metrics.checkpoint.set({ group }, 0)
     for (const topic of topics) {
       metrics.lag.set({ group, topic }, 0)
+      metrics.oldest.set({ group, topic }, 0)
       metrics.lastEvent.set({ group, topic }, 0)
       for (const result of CONSUMER_RESULTS) metrics.events.inc({ group, topic, result }, 0)
     }
@@ -37,6 +38,15 @@ export function indexerMetrics(registry: Registry, groups: Readonly<Record<strin
   return metrics
 }
 
+/** Counts the assignments of a group's member after its first; told of each partition that is assigned. */
+export function rebalanceCount(metrics: IndexerMetrics, group: string): (held: AbortSignal) => void {
+  let last: AbortSignal | undefined
+  return (held) => {
+    if (last !== undefined && held !== last) metrics.rebalances.inc({ group })
+    last = held
+  }
+}
+
 function consumerMetrics(registry: Registry) {
   const registers = [registry]
   return {
@@ -49,6 +59,12 @@ function consumerMetrics(registry: Registry) {
     lag: new Gauge({
       name: 'mail_ingest_consumer_lag_messages',
       help: 'Events between the checkpoint and the end of the log.',
+      labelNames: ['group', 'topic'] as const,
+      registers,
+    }),
+    oldest: new Gauge({
+      name: 'mail_ingest_consumer_oldest_event_timestamp_seconds',
+      help: 'When the oldest event that is not dealt with had been appended, or a little before; 0 when there is none.',
       labelNames: ['group', 'topic'] as const,
       registers,
     }),

@@ -1,7 +1,8 @@
-// The gauges that are read off the store and the log rather than counted: lag, outbox, quarantine.
+// The gauges that are read off the store and the log rather than counted: lag, outbox, quarantine. Of several indexers each tells
+// the same of all of them.
 
 import { QUARANTINE_REASONS } from '../message/message.ts'
-import type { EventLog } from '../eventlog/eventlog.ts'
+import { TOPICS, type EventLog, type Topic } from '../eventlog/eventlog.ts'
 import type { Clock, Log } from '../ports/ports.ts'
 import { countByReason, listCheckpoints, outboxState, type Store } from '../store/store.ts'
 import type { IndexerMetrics } from './metrics.ts'
@@ -9,6 +10,8 @@ import { pause, Stopped } from './waiting.ts'
 
 /** Metrics tell the truth within 5 s (durability.md I8). */
 const EVERY_MS = 2500
+/** The pause after a look is so many times as long as the look took: what takes a second to count costs no more than the rest. */
+const REST = 20
 
 export interface ObserveOptions {
   log: Pick<EventLog, 'ends'>
@@ -16,45 +19,67 @@ export interface ObserveOptions {
   clock: Clock
   logger: Log
   metrics: IndexerMetrics
-  groups: readonly string[]
+  /** Consumer groups with the topics that each reads. */
+  groups: Readonly<Record<string, readonly Topic[]>>
   signal: AbortSignal
 }
 
 /** Looks until the signal aborts. */
 export async function observeState(options: ObserveOptions): Promise<void> {
-  const { clock, logger, signal } = options
+  const caughtUp: CaughtUp = new Map()
+  const looks = [observeOutbox, observeQuarantine, () => observeLag(options, caughtUp)]
+  await Promise.all(looks.map((look) => looking(options, () => look(options))))
+}
+
+async function looking({ clock, logger, signal }: ObserveOptions, look: () => Promise<void>): Promise<void> {
   try {
     for (;;) {
-      await observeOnce(options).catch((error: unknown) => {
+      const began = clock.monotonic()
+      await look().catch((error: unknown) => {
         if (!signal.aborted) logger.debug({ err: error }, 'the state of the indexer cannot be read')
       })
-      await pause(clock, EVERY_MS, signal)
+      await pause(clock, Math.max(EVERY_MS, REST * (clock.monotonic() - began)), signal)
     }
   } catch (error) {
     if (!(error instanceof Stopped)) throw error
   }
 }
 
-async function observeOnce(options: ObserveOptions): Promise<void> {
-  const { store, metrics } = options
+async function observeOutbox({ store, metrics }: ObserveOptions): Promise<void> {
   const { pending, oldestAt } = await outboxState(store)
   metrics.outboxPending.set({ queue: 'events' }, pending)
   metrics.outboxOldest.set({ queue: 'events' }, (oldestAt ?? 0) / 1000)
-  const reasons = await countByReason(store, { status: 'QUARANTINED' })
-  for (const reason of Object.keys(QUARANTINE_REASONS)) metrics.inQuarantine.set({ reason }, reasons[reason] ?? 0)
-  await observeLag(options)
 }
 
-async function observeLag({ log, store, metrics, groups }: ObserveOptions): Promise<void> {
-  const lag = new Map<string, { group: string; topic: string; events: number }>()
-  const ends = new Map<string, Map<number, number>>()
-  for (const { group, topic, partition, offset } of await listCheckpoints(store)) {
-    if (!groups.includes(group)) continue
-    const known = ends.get(topic) ?? new Map((await log.ends(topic)).map((end) => [end.partition, end.offset]))
-    ends.set(topic, known)
-    const row = lag.get(`${group} ${topic}`) ?? { group, topic, events: 0 }
-    row.events += Math.max(0, (known.get(partition) ?? offset) - offset)
-    lag.set(`${group} ${topic}`, row)
+async function observeQuarantine({ store, metrics }: ObserveOptions): Promise<void> {
+  // Of any status: an index has the reasons and nothing else, and those of a quarantine are of no other status.
+  const reasons = await countByReason(store)
+  for (const reason of Object.keys(QUARANTINE_REASONS)) metrics.inQuarantine.set({ reason }, reasons[reason] ?? 0)
+}
+
+/** When each partition of each group was seen without lag, or first. What waits there now came later, as far as can be told. */
+type CaughtUp = Map<string, number>
+
+async function observeLag(options: ObserveOptions, caughtUp: CaughtUp): Promise<void> {
+  const { log, store, clock, metrics, groups } = options
+  const now = clock.now()
+  const checkpoints = await listCheckpoints(store)
+  const ends = new Map(await Promise.all(TOPICS.map(async (topic) => [topic, await log.ends(topic)] as const)))
+  for (const [group, topics] of Object.entries(groups)) {
+    for (const topic of topics) {
+      let lag = 0
+      let oldestAt = Infinity
+      for (const { partition, offset: end } of ends.get(topic) ?? []) {
+        const done = checkpoints.find((at) => at.group === group && at.topic === topic && at.partition === partition)
+        const events = Math.max(0, end - (done?.offset ?? 0))
+        const place = `${group} ${topic}/${partition}`
+        const since = events === 0 ? now : (caughtUp.get(place) ?? done?.eventTime ?? now)
+        caughtUp.set(place, since)
+        lag += events
+        if (events > 0) oldestAt = Math.min(oldestAt, Math.max(since, done?.eventTime ?? 0))
+      }
+      metrics.lag.set({ group, topic }, lag)
+      metrics.oldest.set({ group, topic }, lag === 0 ? 0 : oldestAt / 1000)
+    }
   }
-  for (const { group, topic, events } of lag.values()) metrics.lag.set({ group, topic }, events)
 }

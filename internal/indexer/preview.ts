@@ -17,7 +17,7 @@ import {
 } from '../store/store.ts'
 import { applyJudgement, type Applied, type Applying } from './apply.ts'
 import { failure } from './consumer.ts'
-import { examine, Outage, type ExamineParts } from './examine.ts'
+import { examine, noProgress, Outage, type ExamineParts } from './examine.ts'
 import type { Judgement, Received } from './facts.ts'
 import { indexerMetrics } from './metrics.ts'
 import { Pace } from './pace.ts'
@@ -72,7 +72,12 @@ const TRIES_MAX = 5
 export async function* previewReplay(parts: PreviewParts, options: PreviewOptions): AsyncGenerator<Preview> {
   const { selector, force, perSecond, signal, limit = Number.POSITIVE_INFINITY } = options
   // What this process counts, nobody reads.
-  const examining: ExamineParts = { ...parts, metrics: indexerMetrics(new Registry(), {}), signal }
+  const examining: ExamineParts = {
+    ...parts,
+    metrics: indexerMetrics(new Registry(), {}),
+    progress: noProgress(),
+    signal,
+  }
   const pace = new Pace(parts.clock, perSecond)
   let count = 0
   try {

@@ -1,11 +1,15 @@
 // The log copied into the store's event table, with the checkpoint in the same transaction, so that it can be asked in SQL.
+//
+// A batch begins where the one before it ended or, the first of an assignment, at the checkpoint, and the next is taken when it is
+// committed. So all below a batch is in the table before its own commit, also when the partition has gone to another member by
+// then; that one's rows are the same, and the store keeps the higher checkpoint.
 
 import { traceIdOf } from '../envelope/envelope.ts'
 import { TOPICS, type EventLog, type LoggedEvent } from '../eventlog/eventlog.ts'
 import type { Clock, Log } from '../ports/ports.ts'
-import { checkpointOf, projectEvents, saveCheckpoint, type EventRow, type Store } from '../store/store.ts'
-import type { IndexerMetrics } from './metrics.ts'
-import { pause, pauseMs, Stopped } from './waiting.ts'
+import { checkpointOf, projectEvents, saveCheckpoint, type EventRow, type Store, type Tx } from '../store/store.ts'
+import { rebalanceCount, type IndexerMetrics } from './metrics.ts'
+import { pause, pauseMs, reachStore, Stopped } from './waiting.ts'
 
 export const PROJECTOR = 'projector'
 
@@ -23,10 +27,11 @@ export interface ProjectorOptions {
 
 /** Projects until the signal aborts. */
 export async function projectLog(options: ProjectorOptions): Promise<void> {
-  const { clock, logger, signal } = options
+  const { clock, logger, metrics, signal } = options
+  const rebalanced = rebalanceCount(metrics, PROJECTOR)
   for (let tries = 1; !signal.aborted; tries++) {
     try {
-      await projectOnce(options)
+      await projectOnce(options, rebalanced)
     } catch (error) {
       if (signal.aborted || error instanceof Stopped) return
       logger.warn({ err: error }, 'events cannot be projected; trying again')
@@ -37,20 +42,26 @@ export async function projectLog(options: ProjectorOptions): Promise<void> {
   }
 }
 
-async function projectOnce(options: ProjectorOptions): Promise<void> {
-  const { log, store, clock, metrics, signal } = options
-  const startAt = (topic: string, partition: number) => checkpointOf(store, PROJECTOR, topic, partition)
+async function projectOnce(options: ProjectorOptions, rebalanced: (held: AbortSignal) => void): Promise<void> {
+  const { log, store, clock, logger, metrics, signal } = options
+  const patience = { clock, logger, id: PROJECTOR }
+  const startAt = (topic: string, partition: number, held: AbortSignal) => {
+    rebalanced(held)
+    return reachStore(() => checkpointOf(store, PROJECTOR, topic, partition), { ...patience, signal: held })
+  }
   const want = { group: PROJECTOR, topics: TOPICS, startAt, batchMax: BATCH_MAX, signal }
   for await (const batch of log.consume(want)) {
     const last = batch.at(-1)
     if (last === undefined) continue
     const { topic, partition, offset, appendedAt } = last
     const now = clock.now()
-    await store.transaction(async (tx) => {
+    const project = async (tx: Tx) => {
       await projectEvents(tx, batch.map(eventRow))
       const next = { group: PROJECTOR, topic, partition, offset: offset + 1 }
       await saveCheckpoint(tx, { ...next, eventTime: appendedAt, updatedAt: now })
-    })
+    }
+    // Held on to while the store is away: giving the batch up would have the group share out its partitions anew.
+    await reachStore(() => store.transaction(project), { ...patience, signal })
     metrics.events.inc({ group: PROJECTOR, topic, result: 'ok' }, batch.length)
     metrics.lastEvent.set({ group: PROJECTOR, topic }, appendedAt / 1000)
     metrics.checkpoint.set({ group: PROJECTOR }, now / 1000)

@@ -1,17 +1,23 @@
-// The outbox on its way to the log: in the order it was written, taken out once the log has it. Doing it twice is harmless,
-// since ids are stable.
+// The outbox on its way to the log: in the order it was written, taken out once the log has it.
+//
+// One process of all publishes at a time, the others wait for their turn: two would append one message's events in turns. A
+// publisher that lost its turn may still be at its last append. What it appends is then in the log twice, in the same order each
+// time, so the first of each event stand in the right order. Twice is harmless, since ids are stable.
 
 import type { EventLog, MailEvent } from '../eventlog/eventlog.ts'
 import type { Clock, Log } from '../ports/ports.ts'
 import { deliveredOutbox, nextOutbox, type Store } from '../store/store.ts'
 import { Bell, pause, pauseMs, Stopped } from './waiting.ts'
 
+/** Names the turn. */
+export const PUBLISHER = 'outbox publisher'
+
 /** Events of one append. */
 const BATCH_MAX = 200
-/** After a ring, for the commits that follow it: each append and each removal is an fsync. */
+/** After a ring or a batch, for the commits that follow it: each append and each removal is an fsync. */
 const GATHER_MS = 20
-/** How often the outbox is looked at without a ring: another process may have written to it. */
-const LOOK_MS = 1000
+/** How often an empty outbox is looked at without a ring: other processes write to it, and their events wait half of it. */
+const LOOK_MS = 200
 
 export interface PublisherOptions {
   log: Pick<EventLog, 'append'>
@@ -23,25 +29,44 @@ export interface PublisherOptions {
   bell: Bell
 }
 
-/** Publishes until the signal aborts. */
+/** Publishes whenever it is this process's turn, until the signal aborts. */
 export async function publishOutbox(options: PublisherOptions): Promise<void> {
-  const { clock, logger, signal, bell } = options
-  let tries = 0
-  while (!signal.aborted) {
+  const { store, clock, logger, signal } = options
+  for (let tries = 1; !signal.aborted; tries++) {
     try {
-      const sent = await publishOnce(options)
+      await store.singleRunner(PUBLISHER, (turn) => publishUntil(turn, options), signal)
       tries = 0
-      if (sent === BATCH_MAX) continue
-      await bell.wait(clock, LOOK_MS, signal)
-      await pause(clock, GATHER_MS, signal)
     } catch (error) {
-      if (signal.aborted || error instanceof Stopped) return
-      tries += 1
-      logger.warn({ err: error, tries }, 'outbox events cannot be published; trying again')
-      await pause(clock, pauseMs(tries, 'outbox'), signal).catch((stopped: unknown) => {
+      if (signal.aborted) return
+      logger.warn({ err: error, tries }, 'there is no turn to publish outbox events; trying again')
+      await pause(clock, pauseMs(tries, PUBLISHER), signal).catch((stopped: unknown) => {
         if (!signal.aborted) throw stopped
       })
     }
+  }
+}
+
+/** Resolves when `turn` is over. */
+async function publishUntil(turn: AbortSignal, options: PublisherOptions): Promise<void> {
+  const { clock, logger, bell } = options
+  let tries = 0
+  try {
+    while (!turn.aborted) {
+      try {
+        const sent = await publishOnce(options)
+        tries = 0
+        if (sent === BATCH_MAX) continue
+        if (sent === 0) await bell.wait(clock, LOOK_MS, turn)
+        await pause(clock, GATHER_MS, turn)
+      } catch (error) {
+        if (turn.aborted) return
+        tries += 1
+        logger.warn({ err: error, tries }, 'outbox events cannot be published; trying again')
+        await pause(clock, pauseMs(tries, PUBLISHER), turn)
+      }
+    }
+  } catch (error) {
+    if (!(error instanceof Stopped)) throw error
   }
 }
 

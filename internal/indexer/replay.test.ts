@@ -61,8 +61,8 @@ describe('offsets', () => {
       ...log,
       offsetsAt: async () => [{ topic: 'mail.ingest.v1', partition: 0, offset: 3 }],
       consume: (want: Consumption) => {
-        const startAt = async (topic: string, partition: number) => {
-          const offset = await want.startAt(topic, partition)
+        const startAt = async (topic: string, partition: number, held: AbortSignal) => {
+          const offset = await want.startAt(topic, partition, held)
           if (offset < 3) throw new EventLogError('server', 'gone')
           return offset
         }

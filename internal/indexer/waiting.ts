@@ -1,6 +1,7 @@
 // Waiting: the one retry schedule of the indexer, a bound on what runs at once, and a bell.
 
-import type { Clock } from '../ports/ports.ts'
+import type { Clock, Log } from '../ports/ports.ts'
+import { isUnavailable } from '../store/store.ts'
 
 /** Pauses double from the first to the longest, in milliseconds. */
 const FIRST_PAUSE_MS = 100
@@ -29,6 +30,27 @@ export async function pause(clock: Clock, ms: number, signal: AbortSignal): Prom
   } catch (error) {
     if (signal.aborted) throw new Stopped()
     throw error
+  }
+}
+
+export interface Patience {
+  clock: Clock
+  logger: Log
+  /** What waits, in hex: it spreads the tries. */
+  id: string
+  signal: AbortSignal
+}
+
+/** The outcome of `work`, which is tried again while the store is out of reach, until `signal` aborts: then Stopped. */
+export async function reachStore<T>(work: () => Promise<T>, { clock, logger, id, signal }: Patience): Promise<T> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await work()
+    } catch (error) {
+      if (!isUnavailable(error)) throw error
+      logger.warn({ err: error, tries }, 'the store is out of reach; trying again')
+      await pause(clock, pauseMs(tries, id), signal)
+    }
   }
 }
 

@@ -28,7 +28,7 @@ export const fastClock: Clock = {
   sleep: (ms, signal) => sleep(ms / 20, undefined, signal && { signal }),
 }
 
-const realClock: Clock = { ...fastClock, sleep: (ms, signal) => sleep(ms, undefined, signal && { signal }) }
+export const realClock: Clock = { ...fastClock, sleep: (ms, signal) => sleep(ms, undefined, signal && { signal }) }
 
 export const silent: Log = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} }
 
