@@ -49,6 +49,10 @@ export const SETTINGS = {
   smtpMaxRecipients: setting('SMTP_MAX_RECIPIENTS', parse.whole(100, 5000), '1000', 'Recipients of one transaction; the surplus gets 452 4.5.3 (RFC 5321 4.5.3.1.8: at least 100).', 'count'),
   smtpMaxSessions: setting('SMTP_MAX_SESSIONS', parse.whole(1, 100_000), '500', 'Sessions at one time; more get 421.', 'count'),
   smtpIdleTimeoutMs: setting('SMTP_IDLE_TIMEOUT_MS', parse.whole(1000, 3_600_000), '300000', 'A session that sends nothing for so long is closed (RFC 5321 4.5.3.2.7: at least 5 minutes).', 'ms'),
+  smtpDataTimeoutMs: setting('SMTP_DATA_TIMEOUT_MS', parse.whole(1000, 86_400_000), '1800000', 'The content of one mail, or of one BDAT chunk, has to come in within so long.', 'ms'),
+  smtpSessionTimeoutMs: setting('SMTP_SESSION_TIMEOUT_MS', parse.whole(1000, 86_400_000), '3600000', 'A session that is as old as this is closed between two mails.', 'ms'),
+  smtpMinDataRate: setting('SMTP_MIN_DATA_RATE', parse.whole(0, 1_000_000), '500', 'Bytes a second that content has to come in with; slower senders use up SMTP_IDLE_TIMEOUT_MS. 0 for none.', 'bytes'),
+  smtpGreetingDelayMs: setting('SMTP_GREETING_DELAY_MS', parse.whole(0, 6000), '0', 'Wait before the banner; who talks meanwhile gets 554 5.5.1.', 'ms'),
   smtpDrainTimeoutMs: setting('SMTP_DRAIN_TIMEOUT_MS', parse.whole(0, 600_000), '30000', 'On shutdown, how long transfers under way may take to finish.', 'ms'),
   postmasterMailbox: setting('POSTMASTER_MAILBOX', parse.address, (of) => `postmaster@${of('SMTP_DOMAIN')}`, 'Mailbox that gets postmaster@ and abuse@ of every hosted domain that has none of its own.'),
 

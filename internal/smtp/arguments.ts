@@ -6,7 +6,7 @@ export interface AddressArgument {
   parameters: Map<string, string | true>
 }
 
-export type ArgumentFault = 'bad_argument' | 'bad_parameter'
+export type ArgumentFault = 'bad_argument' | 'bad_parameter' | 'bad_encoding'
 
 // Inside quotes a bracket and a blank are part of the path. Blanks after the colon are an error of many clients that harms nobody.
 const COMMAND = /^(?:MAIL +FROM|RCPT +TO): *<((?:[^<>"\s]|"(?:[^"\\]|\\.)*")*)>( .*)?$/iu
@@ -23,10 +23,14 @@ export function commandText(line: Buffer): string | undefined {
   }
 }
 
+export const isAscii = (text: string): boolean => /^[\0-\x7f]*$/.test(text)
+
 /** Takes `MAIL FROM:<path> parameters` apart. A keyword given twice is a fault. */
 export function addressArgument(command: string): AddressArgument | ArgumentFault {
   const match = COMMAND.exec(command)
   if (match === null) return 'bad_argument'
+  // RFC 6531 3.3 allows UTF-8 in addresses, and nothing allows it in parameters.
+  if (!isAscii(match[2] ?? '')) return 'bad_encoding'
   const parameters = new Map<string, string | true>()
   for (const word of (match[2] ?? '').split(/ +/).filter((each) => each !== '')) {
     const [, keyword, value] = PARAMETER.exec(word) ?? []
@@ -44,7 +48,7 @@ export interface MailParameters {
   smtpUtf8: boolean
 }
 
-export type ParameterFault = 'bad_parameter' | 'unknown_parameter'
+export type ParameterFault = 'bad_parameter' | 'unknown_parameter' | 'tls_required'
 
 /** Parameters of MAIL. After HELO there are none (RFC 5321 4.1.1.11: only what EHLO announced). */
 export function mailParameters(
@@ -71,6 +75,8 @@ function takeMailParameter(into: MailParameters, keyword: string, value: string 
       if (value !== true) return 'bad_parameter'
       into.smtpUtf8 = true
       return undefined
+    case 'REQUIRETLS': // Not announced, and a client that asks all the same must not be told less (RFC 8689 5).
+      return 'tls_required'
     default:
       return 'unknown_parameter'
   }
@@ -78,9 +84,21 @@ function takeMailParameter(into: MailParameters, keyword: string, value: string 
 
 function takeBody(into: MailParameters, value: string | true): ParameterFault | undefined {
   const body = value === true ? '' : value.toUpperCase()
-  // RFC 3030 3: BINARYMIME comes with BDAT, which is not announced.
+  // RFC 3030 3: an extension of its own, which is not announced.
   if (body === 'BINARYMIME') return 'unknown_parameter'
   if (body !== '7BIT' && body !== '8BITMIME') return 'bad_parameter'
   into.bodyType = body
   return undefined
+}
+
+/** One chunk of BDAT (RFC 3030 2). */
+export interface Chunk {
+  octets: number
+  last: boolean
+}
+
+/** `<octets> [LAST]`; undefined where it is anything else. */
+export function chunkArgument(argument: string): Chunk | undefined {
+  const [, octets, last] = /^(\d{1,15})( +LAST)?$/i.exec(argument) ?? []
+  return octets === undefined ? undefined : { octets: Number(octets), last: last !== undefined }
 }

@@ -38,7 +38,7 @@ export interface BodyOptions {
 }
 
 /** Past so many times the limit nobody waits for the end any more. */
-const RUNAWAY_FACTOR = 2
+export const RUNAWAY_FACTOR = 2
 
 /** Takes the space that the body is expected to need. Rejects as the spool does, and then nothing is held. */
 export async function openBody(options: BodyOptions): Promise<Body> {

@@ -1,25 +1,15 @@
-// The bridge between smtp-server 3.21.6 (pinned) and a session. The library owns sockets and the order of commands; what is
-// overridden here, and why:
-//   send                          one reply table; the library has one enhanced code for each number
-//   init                          no wait of 100 ms before the greeting
-//   _createParser                 our reader
-//   handler_MAIL/RCPT/DATA/RSET   parameters that nobody announced, codes, one reply for each command whatever a step throws,
-//                                 and a refusal in place of the 354
-//   handler_VRFY/HELP             texts
-//   _resetSession, _onClose       the session follows EHLO and the end of the connection
-// Members with an underscore are the library's; they are used in this file and in reader.ts only. The dialogs in test/dialogs
-// guard an upgrade.
+// One client's socket. One loop reads tokens, lets the session answer them and writes the replies, so that one thing happens at a time
+// and a client is read no faster than its mail is stored. STARTTLS will change `#socket` and begin with a new Reader.
 
 import type { Socket } from 'node:net'
-import type { TLSSocket } from 'node:tls'
-import type { SMTPServer } from 'smtp-server'
-import { SMTPConnection, type SMTPConnectionOptions } from 'smtp-server/lib/smtp-connection.js'
-import type { Body } from './body.ts'
-import { Reader } from './reader.ts'
-import { libraryReply, reply, REPLIES, type Reply } from './replies.ts'
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import { spoken } from './commands.ts'
+import { Deadlines } from './deadlines.ts'
+import type { Intake } from './intake.ts'
+import { Misconduct } from './misconduct.ts'
+import { Reader, type Token } from './reader.ts'
+import { greeting, reply, wireText, type Reply } from './replies.ts'
 import { Session, type Ending, type House } from './session.ts'
-
-type Resume = () => void
 
 /** What a connection asks of the listener that it came in by. */
 export interface Listening {
@@ -27,215 +17,271 @@ export interface Listening {
   readonly draining: boolean
   /** More sessions than allowed are open, this one included. */
   readonly full: boolean
-  ended(connection: Connection): void
+  /** Has had its last reply. */
+  closing(connection: Connection): void
 }
 
-export class Connection extends SMTPConnection {
-  readonly #listening: Listening
-  readonly #talk: Session
-  readonly #openedMs: number
-  #hello = { name: '', extended: false }
-  /** Command that waits for its reply; empty while none does. */
-  #command = ''
-  #ending: Ending = 'aborted'
-  #over = false
-  /** Resolves when the step that is under way is over; what was received in full is committed before the session ends. */
-  #step: Promise<void> = Promise.resolve()
+/** How long a client that was told goodbye may take to close, milliseconds. Until then its octets are read and dropped: a close with
+ *  octets unread would reset the connection, and the last reply with it. */
+const LINGER_MS = 5000
+/** Commands of one client before others have their turn. */
+const TOKENS_PER_TURN = 100
 
-  constructor(
-    server: SMTPServer,
-    socket: Socket | TLSSocket,
-    options: SMTPConnectionOptions | null,
-    listening: Listening,
-  ) {
-    super(server, socket, options)
+export class Connection {
+  readonly #listening: Listening
+  readonly #socket: Socket
+  readonly #session: Session
+  readonly #deadlines: Deadlines
+  readonly #address: string
+  readonly #openedMs: number
+  readonly #misconduct = new Misconduct()
+  readonly #reader = new Reader()
+  readonly #gone = new AbortController()
+  #intake: Intake | undefined
+  /** Command that waits for its reply; empty while none does. */
+  #verb = ''
+  #first = true
+  #ending: Ending = 'aborted'
+  /** When the last reply was said. */
+  #closingSinceMs: number | undefined
+  /** The peer sends no more. */
+  #ended = false
+  /** Ends the wait for the peer. */
+  #wake = (): void => undefined
+
+  constructor(socket: Socket, listening: Listening) {
+    const { house } = listening
     this.#listening = listening
-    this.#openedMs = listening.house.clock.monotonic()
-    this.#talk = new Session(listening.house, { address: this.remoteAddress, port: this.remotePort })
+    this.#socket = socket
+    this.#address = plainAddress(socket.remoteAddress)
+    this.#openedMs = house.clock.monotonic()
+    this.#deadlines = new Deadlines(house.limits, this.#openedMs)
+    const localAddress = plainAddress(socket.localAddress)
+    this.#session = new Session(house, { address: this.#address, port: socket.remotePort ?? 0, localAddress })
   }
 
-  override init(): void {
-    const { house, full } = this.#listening
-    house.metrics.opened(full ? 'limit' : 'accepted')
-    if (full) house.metrics.limited('sessions')
-    this._setListeners(() => {
-      if (full) this.#write(reply('too_many_sessions'))
-      // One turn, so that what was sent before the greeting is seen as such.
-      else setImmediate(() => this.connectionReady())
+  /** Resolves when the socket is closed and every commit is decided. */
+  async run(): Promise<void> {
+    const { house } = this.#listening
+    const closed = this.#watch()
+    try {
+      await this.#greet()
+      await this.#talk()
+    } catch (error) {
+      this.#unforeseen(error)
+      this.#socket.destroy()
+    }
+    this.#close()
+    await this.#session.end(this.#ending)
+    await closed
+    house.metrics.closed((house.clock.monotonic() - this.#openedMs) / 1000)
+  }
+
+  /** Resolves when the socket is closed. */
+  #watch(): Promise<void> {
+    const wake = () => this.#wake()
+    this.#socket.on('readable', wake).on('drain', wake)
+    this.#socket.on('error', (error) => this.#listening.house.log.info({ err: error }, 'connection failed'))
+    this.#socket.on('end', () => {
+      this.#ended = true
+      wake()
+    })
+    return new Promise((resolve) => {
+      this.#socket.on('close', () => {
+        this.#gone.abort()
+        wake()
+        resolve()
+      })
     })
   }
 
   /** The server shuts down: says so as soon as nothing is under way. */
   drain(): void {
-    if (!this._handlerPending && !this.#talk.receiving) this.#write(reply('draining'))
+    if (this.#deadlines.waiting && !this.#session.receiving) this.#say(reply('draining'))
   }
 
   /** Ends the connection at once. */
   cut(): void {
-    this._socket.destroy()
+    this.#socket.destroy()
   }
 
-  /** Only the greeting and the reply to EHLO and HELO keep the library's text. */
-  override send(code: number, data?: string | string[] | null, context?: string | false): void {
-    const lines = [data ?? ''].flat()
-    if (code === 220 || (code === 250 && context === false)) this.#put(code, lines)
-    else this.#write(reply(libraryReply(code, lines[0] ?? '', context === false ? '' : (context ?? ''))))
+  /** Ends the connection where its time is over. */
+  check(nowMs: number): void {
+    if (this.#closingSinceMs !== undefined) {
+      if (nowMs - this.#closingSinceMs > LINGER_MS) this.cut()
+      return
+    }
+    const late = this.#deadlines.overdue(nowMs)
+    if (late === undefined) return
+    this.#ending = 'timeout'
+    this.#say(reply(late))
   }
 
-  #write(answer: Reply): void {
-    if (answer === REPLIES.idle) this.#ending = 'timeout'
-    this.#put(answer.code, [answer.status === '' ? answer.text : `${answer.status} ${answer.text}`])
-    if (answer.closes) this.close()
+  async #greet(): Promise<void> {
+    const { house, full } = this.#listening
+    house.metrics.opened(full ? 'limit' : 'accepted')
+    if (full) {
+      house.metrics.limited('sessions')
+      return this.#say(reply('too_many_sessions'))
+    }
+    // Two turns of the event loop, so that what was sent before the greeting has been read and is seen as such.
+    await nextTurn()
+    await nextTurn()
+    if (house.limits.greetingDelayMs > 0) await this.#pause(house.limits.greetingDelayMs)
+    if (this.#listening.draining) this.#say(reply('draining'))
+    else if (this.#socket.readableLength > 0) this.#say(reply('early_talker'))
+    else this.#say(greeting(house.hostname))
   }
 
-  /** The library's own would fall silent as soon as the peer closed its sending side. */
-  #put(code: number, lines: string[]): void {
-    if (this._closing || this._closed) return
-    if (this.#command !== '') this.#listening.house.metrics.command(this.#command, code)
-    this.#command = ''
-    const text = lines.map((line, index) => `${code}${index < lines.length - 1 ? '-' : ' '}${line}\r\n`).join('')
-    // While a TLS handshake runs the socket is still the one below it.
-    if (!this._upgrading && this._socket.writable) this._socket.write(text)
-  }
-
-  override _createParser(): Reader {
-    const parser = new Reader({ maxCommandLength: COMMAND_BYTES_MAX })
-    parser.oncommand = (command: Buffer, resume: Resume) => this._onCommand(command, resume)
-    parser.on('error', (error: Error) => {
-      this.send(421, error.message)
-      // A reader that failed reads no more.
-      this.close()
-    })
-    // The peer closed its side, and everything it sent has been answered.
-    parser.on('finish', () => this.close())
-    return parser
-  }
-
-  override _onCommand(command: Buffer, resume?: Resume): void {
-    this.#command = /^[a-z]*/i.exec(command.toString('latin1'))?.[0].toUpperCase() ?? ''
-    if (this.#listening.draining) this.#write(reply('draining'))
-    else super._onCommand(command, resume)
-  }
-
-  override handler_EHLO(command: Buffer, resume: Resume): void {
-    this.#hello = { name: helloName(command), extended: true }
-    super.handler_EHLO(command, resume)
-  }
-
-  override handler_HELO(command: Buffer, resume: Resume): void {
-    this.#hello = { name: helloName(command), extended: false }
-    super.handler_HELO(command, resume)
-  }
-
-  /** The library calls this when a greeting was good, and before there was any. */
-  override _resetSession(): void {
-    super._resetSession()
-    const { name, extended } = this.#hello
-    this.#track(this.#talk.hello(name, extended))
-  }
-
-  override handler_MAIL(command: Buffer, resume: Resume): void {
-    this.#answer(resume, () => this.#talk.mail(command))
-  }
-
-  override handler_RCPT(command: Buffer, resume: Resume): void {
-    this.#answer(resume, () => this.#talk.rcpt(command))
-  }
-
-  override handler_RSET(command: Buffer, resume: Resume): void {
-    this.#answer(resume, () => this.#talk.reset(command))
-  }
-
-  override handler_VRFY(_command: Buffer, resume: Resume): void {
-    this.#answer(resume, async () => reply('cannot_verify'))
-  }
-
-  override handler_HELP(_command: Buffer, resume: Resume): void {
-    this.#answer(resume, async () => reply('help'))
-  }
-
-  override handler_DATA(command: Buffer, resume: Resume): void {
-    this.#answer(resume, async () => {
-      const opened = await this.#talk.data(command)
-      if ('code' in opened) return opened
-      if (this._parser instanceof Reader) this._parser.receive(this.#sink(opened))
-      return reply('go_ahead')
-    })
-  }
-
-  #sink(body: Body) {
-    return {
-      write: (chunk: Buffer) =>
-        this.#busy(async () => {
-          await body.write(chunk)
-          // Replies and closes: nobody has to take what will be refused anyway (case 67 of the SMTP cases).
-          if (body.runaway) this.#write({ ...reply('too_large'), closes: true })
-        }),
-      end: () =>
-        this.#busy(async () => {
-          this.#command = 'DATA'
-          this.#write(await this.#safely(() => this.#talk.finish()))
-          this._unrecognizedCommands = 0
-          this.#drainWhenIdle()
-        }),
+  async #pause(ms: number): Promise<void> {
+    try {
+      await this.#listening.house.clock.sleep(ms, this.#gone.signal)
+    } catch (error) {
+      if (!this.#gone.signal.aborted) throw error
     }
   }
 
-  /** One reply for each command, whatever the step does. */
-  #answer(resume: Resume, step: () => Promise<Reply>): void {
-    const answered = async () => {
-      this.#write(await this.#safely(step))
-      this.#drainWhenIdle()
-      resume()
+  async #talk(): Promise<void> {
+    for (let count = 1; !this.#over; count += 1) {
+      const token = this.#reader.next()
+      if (token !== undefined) await this.#take(token)
+      else if (!(await this.#more())) return
+      if (count % TOKENS_PER_TURN === 0) await nextTurn()
     }
-    this.#track(answered())
+  }
+
+  get #over(): boolean {
+    return this.#closingSinceMs !== undefined || this.#gone.signal.aborted
+  }
+
+  /** Waits until the peer has taken our replies and has sent something. False: nothing will come any more. */
+  async #more(): Promise<boolean> {
+    const { clock } = this.#listening.house
+    while (!this.#over) {
+      if (!this.#socket.writableNeedDrain) {
+        const chunk: unknown = this.#socket.read()
+        if (Buffer.isBuffer(chunk)) {
+          this.#deadlines.heard(chunk.length, clock.monotonic())
+          this.#reader.push(chunk)
+          return true
+        }
+        if (this.#ended) return false
+      }
+      this.#deadlines.wait(clock.monotonic())
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve
+      })
+    }
+    return false
+  }
+
+  async #take(token: Token): Promise<void> {
+    switch (token.kind) {
+      case 'line':
+        await this.#command(token.line)
+        break
+      case 'fault':
+        this.#answer(reply(token.fault))
+        break
+      case 'content':
+        await this.#intake?.write(token.octets)
+        // Nobody has to take what will be refused anyway (case 67 of the SMTP cases).
+        if (this.#intake?.runaway) this.#say({ ...reply('too_large'), closes: true })
+        return
+      case 'end':
+        await this.#endContent(token.bare)
+        break
+    }
+    // A command that content follows is answered when that is here.
+    if (this.#intake !== undefined) return
+    this.#expect('command')
+    if (this.#listening.draining && !this.#session.receiving) this.#say(reply('draining'))
+  }
+
+  async #command(line: Buffer): Promise<void> {
+    const followed = this.#reader.waiting > 0 || this.#socket.readableLength > 0
+    const { verb, answer } = spoken(line, { first: this.#first, followed })
+    this.#first = false
+    this.#verb = verb === '' ? 'other' : verb
+    // A mail that comes in chunks may end.
+    if (this.#listening.draining && !this.#session.receiving) return
+    const step = await this.#safely(() => answer(this.#session))
+    if ('code' in step) this.#answer(step)
+    else this.#receive(step)
+  }
+
+  #receive(intake: Intake): void {
+    if (intake.invitation !== undefined) this.#say(intake.invitation)
+    if (intake.octets === undefined) this.#reader.readMail()
+    else this.#reader.readOctets(intake.octets)
+    this.#intake = intake
+    this.#expect('content')
+  }
+
+  async #endContent(bare: boolean): Promise<void> {
+    const intake = this.#intake
+    this.#intake = undefined
+    if (intake === undefined) return
+    if (intake.invitation !== undefined) this.#verb = 'DATA'
+    const answer = await this.#safely(() => intake.end(bare))
+    if (!this.#session.receiving) this.#misconduct.forgive()
+    this.#answer(answer)
+  }
+
+  #expect(what: 'command' | 'content'): void {
+    this.#deadlines.expect(what, this.#listening.house.clock.monotonic())
   }
 
   /** What was not foreseen is ours, so it is temporary, and its text stays home. */
-  async #safely(step: () => Promise<Reply>): Promise<Reply> {
+  async #safely<T>(step: () => Promise<T>): Promise<T | Reply> {
     try {
       return await step()
     } catch (error) {
-      this.#listening.house.log.error({ err: error, client: this.remoteAddress }, 'unforeseen error in a session')
+      this.#unforeseen(error)
       return reply('internal')
     }
   }
 
-  /** The idle timeout does not run while the peer waits for us (RFC 5321 4.5.3.2). */
-  async #busy(step: () => Promise<void>): Promise<void> {
-    this._handlerPending = true
-    const done = step().finally(() => {
-      this._handlerPending = false
-    })
-    this.#track(done)
-    await done
+  #unforeseen(error: unknown): void {
+    this.#listening.house.log.error({ err: error, client: this.#address }, 'unforeseen error in a session')
   }
 
-  #track(step: Promise<void>): void {
-    this.#step = Promise.allSettled([this.#step, step]).then(() => undefined)
+  /** Replies to a command, unless there were too many like it. */
+  #answer(answer: Reply): void {
+    this.#say(this.#misconduct.judge(this.#verb, answer))
   }
 
-  #drainWhenIdle(): void {
-    if (this.#listening.draining && !this.#talk.receiving) this.#write(reply('draining'))
-  }
-
-  override _onClose(): void {
-    super._onClose()
+  #say(answer: Reply): void {
     if (this.#over) return
-    this.#over = true
-    const { house } = this.#listening
-    const end = async () => {
-      await this.#talk.end(this.#ending)
-      await this.#step
-      house.metrics.closed((house.clock.monotonic() - this.#openedMs) / 1000)
-      this.#listening.ended(this)
+    if (this.#verb !== '') this.#listening.house.metrics.command(this.#verb, answer.code)
+    this.#verb = ''
+    this.#write(wireText(answer))
+    if (answer.closes) this.#close()
+  }
+
+  /** Replies that are ready at the same time go out together (RFC 2920 3.2). */
+  #write(text: string): void {
+    if (!this.#socket.writable) return
+    if (this.#socket.writableCorked === 0) {
+      this.#socket.cork()
+      process.nextTick(() => this.#socket.uncork())
     }
-    end().catch((error: unknown) => house.log.error({ err: error }, 'session could not be ended'))
+    this.#socket.write(text)
+  }
+
+  /** Says no more; what still comes is dropped until the peer closes. */
+  #close(): void {
+    if (this.#closingSinceMs !== undefined) return
+    this.#closingSinceMs = this.#listening.house.clock.monotonic()
+    this.#listening.closing(this)
+    this.#wake()
+    this.#wake = () => {
+      while (this.#socket.read() !== null);
+    }
+    this.#wake()
+    this.#socket.end()
   }
 }
 
-/** Octets of a command line; more than RFC 5321 4.5.3.1.4 asks for, room for extensions. */
-const COMMAND_BYTES_MAX = 2048
-
-/** As it was given; the library keeps a lower-case copy. */
-const helloName = (command: Buffer): string => command.toString().trim().split(/\s+/)[1] ?? ''
+/** An IPv4 address that came in by an IPv6 socket is an IPv4 address (RFC 4291 2.5.5.2). */
+const plainAddress = (address = ''): string => address.replace(/^::ffff:(?=[\d.]+$)/i, '')

@@ -7,9 +7,10 @@ const decode = (...chunks: (string | Buffer)[]): [string, string | undefined] =>
   const decoder = new DotDecoder()
   let content = ''
   for (const [index, chunk] of chunks.entries()) {
-    const decoded = decoder.decode(Buffer.from(chunk))
+    const bytes = Buffer.from(chunk)
+    const decoded = decoder.decode(bytes)
     content += decoded.content.toString('latin1')
-    if (decoded.rest !== undefined) return [content, [decoded.rest, ...chunks.slice(index + 1)].join('')]
+    if (decoded.ended) return [content, [bytes.subarray(decoded.taken), ...chunks.slice(index + 1)].join('')]
   }
   return [content, undefined]
 }

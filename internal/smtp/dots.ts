@@ -5,17 +5,29 @@ const LF = 0x0a
 const CR = 0x0d
 const DOT = 0x2e
 
-type State = 'text' | 'cr' | 'line' | 'dot' | 'dot_cr'
+// Numbers rather than names: this loop runs once for every octet of every mail.
+const TEXT = 0
+const AFTER_CR = 1
+const LINE_START = 2
+const AFTER_DOT = 3
+const AFTER_DOT_CR = 4
 
 export interface Decoded {
   content: Buffer
-  /** What follows the end of the mail in this chunk; undefined while the mail goes on. */
-  rest: Buffer | undefined
+  /** Octets of the chunk that belong to the mail, its end included. */
+  taken: number
+  ended: boolean
 }
 
-/** Decodes one mail, in chunks cut anywhere. */
+/** Decodes one mail, in chunks cut anywhere; the same work for every octet, whatever it is. */
 export class DotDecoder {
-  #state: State = 'line'
+  #state = LINE_START
+  #bare = false
+
+  /** A CR or LF stood alone, outside a CRLF (RFC 5321 2.3.8). */
+  get bare(): boolean {
+    return this.#bare
+  }
 
   /** `content` never shares memory with `chunk`. */
   decode(chunk: Buffer): Decoded {
@@ -25,26 +37,29 @@ export class DotDecoder {
     let state = this.#state
     for (let index = 0; index < chunk.length; index += 1) {
       const octet = chunk[index] ?? 0
-      if (state === 'line' && octet === DOT) {
-        state = 'dot'
+      if (state === LINE_START && octet === DOT) {
+        state = AFTER_DOT
         continue
       }
-      if (state === 'dot' && octet === CR) {
-        state = 'dot_cr'
+      if (state === AFTER_DOT && octet === CR) {
+        state = AFTER_DOT_CR
         continue
       }
-      if (state === 'dot_cr') {
-        if (octet === LF) return { content: out.subarray(0, length), rest: chunk.subarray(index + 1) }
+      if (state === AFTER_DOT_CR) {
+        if (octet === LF) {
+          this.#state = LINE_START
+          return { content: out.subarray(0, length), taken: index + 1, ended: true }
+        }
         out[length] = CR
         length += 1
-        state = 'cr'
+        state = AFTER_CR
       }
-      // The place to see a bare CR or LF: an LF in a state other than `cr`, anything but an LF in the state `cr`.
-      state = octet === CR ? 'cr' : octet === LF && state === 'cr' ? 'line' : 'text'
+      if (state === AFTER_CR ? octet !== LF : octet === LF) this.#bare = true
+      state = octet === CR ? AFTER_CR : octet === LF && state === AFTER_CR ? LINE_START : TEXT
       out[length] = octet
       length += 1
     }
     this.#state = state
-    return { content: out.subarray(0, length), rest: undefined }
+    return { content: out.subarray(0, length), taken: chunk.length, ended: false }
   }
 }

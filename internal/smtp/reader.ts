@@ -1,63 +1,143 @@
-// The line reader of smtp-server 3.21.6 with its data half replaced. The library's own takes a dot away after a bare LF (so the
-// bytes change), takes one turn of the event loop for each stuffed dot, and runs a last command that has no line end.
-// Members with an underscore are the library's; they are used in this file and in connection.ts only.
+// What a client sends, cut into what it means: command lines, and the content of mail. Pure: octets in, tokens out, and however
+// the octets are cut into chunks the tokens say the same.
+//
+// A command line ends with CRLF and with nothing else (RFC 5321 2.3.8). What is no line of ours is a fault, and the reader goes on
+// behind it, so that one bad line is one reply. The caller says what follows a command: `readMail` after the 354, `readOctets` after BDAT.
+// STARTTLS needs nothing here: the session refuses octets that wait behind it, and TLS begins with a reader of its own.
 
-import { SMTPStream } from 'smtp-server/lib/smtp-stream.js'
 import { DotDecoder } from './dots.ts'
 
-/** Where a mail goes as it arrives. Neither method may reject. */
-export interface Sink {
-  /** The next chunk is read when this resolves. */
-  write(chunk: Buffer): Promise<void>
-  /** The final dot was read; the next command is read when this resolves. */
-  end(): Promise<void>
+/** Octets with the line end. RFC 5321 4.5.3.1.4 asks for 512, and extensions for some hundred more. */
+export const LINE_BYTES_MAX = 2048
+/** A line that has not ended by then never will. */
+const ENDLESS_BYTES = 4096
+
+export type LineFault =
+  /** Ended by an LF without its CR. */
+  | 'bare_lf'
+  /** A control character, a CR among them, inside the line. */
+  | 'control'
+  | 'too_long'
+  /** So long that nobody waits for its end; the reader reads no more. */
+  | 'endless'
+  /** TLS where no TLS is (RFC 8446 5.1, a handshake record); the reader reads no more. */
+  | 'client_hello'
+
+export type Token =
+  /** One command, without its line end. */
+  | { kind: 'line'; line: Buffer }
+  | { kind: 'fault'; fault: LineFault }
+  /** The next octets of a mail, its dots as they were before the client doubled them. */
+  | { kind: 'content'; octets: Buffer }
+  /** The mail, or the chunk of it, has ended. `bare`: it held a CR or LF that is no CRLF, where these matter. */
+  | { kind: 'end'; bare: boolean }
+
+const LF = 0x0a
+const CR = 0x0d
+const NOTHING: Buffer = Buffer.alloc(0)
+
+type Mode =
+  | { read: 'lines' }
+  | { read: 'mail'; decoder: DotDecoder }
+  | { read: 'octets'; left: number }
+  /** The content is told, its end is not. */
+  | { read: 'end'; bare: boolean }
+  | { read: 'nothing more' }
+
+export class Reader {
+  #mode: Mode = { read: 'lines' }
+  #buffer = NOTHING
+  #at = 0
+  /** From `#at` on, octets that hold no LF. */
+  #searched = 0
+
+  /** Takes the next octets from the wire. Call it when `next` has nothing more to say, so that at most one chunk waits here. */
+  push(chunk: Buffer): void {
+    this.#buffer = this.waiting === 0 ? chunk : Buffer.concat([this.#buffer.subarray(this.#at), chunk])
+    this.#at = 0
+  }
+
+  /** Octets that came and were not told of yet. */
+  get waiting(): number {
+    return this.#buffer.length - this.#at
+  }
+
+  /** From here on one mail, up to CRLF . CRLF; then lines again. */
+  readMail(): void {
+    this.#mode = { read: 'mail', decoder: new DotDecoder() }
+  }
+
+  /** From here on so many octets, kept as they are (RFC 3030 2); then lines again. */
+  readOctets(count: number): void {
+    this.#mode = { read: 'octets', left: count }
+  }
+
+  /** The next token; undefined when more octets are needed. */
+  next(): Token | undefined {
+    const mode = this.#mode
+    switch (mode.read) {
+      case 'lines':
+        return this.#line()
+      case 'mail':
+        return this.#mail(mode.decoder)
+      case 'octets':
+        return this.#octets(mode)
+      case 'end':
+        this.#mode = { read: 'lines' }
+        return { kind: 'end', bare: mode.bare }
+      case 'nothing more':
+        this.#take(this.waiting)
+        return undefined
+    }
+  }
+
+  #line(): Token | undefined {
+    if (this.#buffer[this.#at] === 0x16 && this.#buffer[this.#at + 1] === 0x03) return this.#giveUp('client_hello')
+    const end = this.#buffer.indexOf(LF, this.#at + this.#searched)
+    const length = end === -1 ? this.waiting : end + 1 - this.#at
+    if (length > ENDLESS_BYTES) return this.#giveUp('endless')
+    this.#searched = end === -1 ? length : 0
+    return end === -1 ? undefined : lineToken(this.#take(length))
+  }
+
+  #giveUp(fault: LineFault): Token {
+    this.#mode = { read: 'nothing more' }
+    return { kind: 'fault', fault }
+  }
+
+  #mail(decoder: DotDecoder): Token | undefined {
+    if (this.waiting === 0) return undefined
+    const { content, taken, ended } = decoder.decode(this.#buffer.subarray(this.#at))
+    this.#take(taken)
+    if (ended) this.#mode = { read: 'end', bare: decoder.bare }
+    if (content.length > 0) return { kind: 'content', octets: content }
+    return ended ? this.next() : undefined
+  }
+
+  #octets(mode: { left: number }): Token | undefined {
+    if (mode.left === 0) {
+      this.#mode = { read: 'end', bare: false }
+      return this.next()
+    }
+    if (this.waiting === 0) return undefined
+    const octets = this.#take(Math.min(mode.left, this.waiting))
+    mode.left -= octets.length
+    return { kind: 'content', octets }
+  }
+
+  #take(count: number): Buffer {
+    const taken = this.#buffer.subarray(this.#at, this.#at + count)
+    this.#at += count
+    return taken
+  }
 }
 
-type Next = (error?: Error | null) => void
+/** Control characters of ASCII without the tab, which may stand among the blanks at a line's end. */
+const CONTROL = /[\0-\x08\x0a-\x1f\x7f]/
 
-export class Reader extends SMTPStream {
-  #decoder = new DotDecoder()
-  #sink: Sink | undefined
-
-  /** From the next octet on, one mail goes to `sink`; then commands again. */
-  receive(sink: Sink): void {
-    this.#decoder = new DotDecoder()
-    this.#sink = sink
-    this._dataMode = true
-  }
-
-  override _feedDataStream(chunk: Buffer, done: Next): void {
-    void this.#feed(chunk, done)
-  }
-
-  async #feed(chunk: Buffer, done: Next): Promise<void> {
-    let rest: Buffer | undefined
-    try {
-      rest = await this.#pass(chunk)
-    } catch (error) {
-      done(error instanceof Error ? error : new Error(String(error)))
-      return
-    }
-    if (rest === undefined) done()
-    else this._write(rest, 'buffer', done)
-  }
-
-  /** Hands the chunk's content on; resolves with what follows the mail, if it ended. */
-  async #pass(chunk: Buffer): Promise<Buffer | undefined> {
-    const sink = this.#sink
-    if (sink === undefined) throw new Error('data without a place to go')
-    const { content, rest } = this.#decoder.decode(chunk)
-    if (content.length > 0) await sink.write(content)
-    if (rest === undefined) return undefined
-    this._dataMode = false
-    this._remainder = ''
-    this.#sink = undefined
-    await sink.end()
-    return rest
-  }
-
-  /** RFC 5321 2.3.8: what has no line end is no command. */
-  override _flushData(): void {
-    this._remainder = ''
-  }
+function lineToken(octets: Buffer): Token {
+  if (octets.length > LINE_BYTES_MAX) return { kind: 'fault', fault: 'too_long' }
+  if (octets.at(-2) !== CR) return { kind: 'fault', fault: 'bare_lf' }
+  const line = octets.subarray(0, -2)
+  return CONTROL.test(line.toString('latin1')) ? { kind: 'fault', fault: 'control' } : { kind: 'line', line }
 }

@@ -1,6 +1,5 @@
-// Every reply that this server sends, but for the two that list names and extensions (220 and the 250 of EHLO). Nothing else
-// writes reply codes. 4xx: the sender keeps the mail and tries again. 5xx: the sender bounces it, so a 5xx must be true tomorrow
-// as well. Enhanced codes by RFC 3463 3; 354 and the greeting carry none (RFC 2034 3).
+// Every reply that this server sends. Nothing else writes reply codes. 4xx: the sender keeps the mail and tries again. 5xx: the sender bounces it, so a 5xx must be true tomorrow
+// as well. Enhanced codes by RFC 3463 3; the greeting, the answer to EHLO and HELO, and 354 carry none (RFC 2034 4).
 
 import type { Reason } from './metrics.ts'
 
@@ -8,6 +7,8 @@ export interface Reply {
   readonly code: number
   readonly status: string
   readonly text: string
+  /** Lines after the first. */
+  readonly more?: readonly string[]
   /** The connection ends after this reply. */
   readonly closes?: true
   /** Reason of the transaction's or recipient's fate, where the reply decides one. */
@@ -15,14 +16,17 @@ export interface Reply {
 }
 
 export const REPLIES = {
+  greeting: { code: 220, status: '', text: '' }, // RFC 5321 4.2: begins with our name
+  hello: { code: 250, status: '', text: '' },
   ok: { code: 250, status: '2.0.0', text: 'ok' },
   sender_ok: { code: 250, status: '2.1.0', text: 'sender ok' },
   recipient_ok: { code: 250, status: '2.1.5', text: 'recipient ok' },
   go_ahead: { code: 354, status: '', text: 'end data with <CR><LF>.<CR><LF>' },
   accepted: { code: 250, status: '2.0.0', text: 'accepted' },
+  chunk_ok: { code: 250, status: '2.0.0', text: 'ok,' }, // RFC 3030 2: says how many octets
   help: { code: 214, status: '2.0.0', text: 'see RFC 5321 4.1.1' },
   cannot_verify: { code: 252, status: '2.0.0', text: 'cannot verify, send the mail and see' }, // RFC 5321 7.3
-  bye: { code: 221, status: '2.0.0', text: 'bye' },
+  bye: { code: 221, status: '2.0.0', text: 'bye', closes: true },
 
   // Trouble of ours: always temporary, with a text that tells strangers nothing.
   internal: { code: 451, status: '4.3.0', text: 'local error, try again later', reason: 'internal' },
@@ -43,6 +47,8 @@ export const REPLIES = {
   too_many_sessions: { code: 421, status: '4.7.0', text: 'too many sessions, try again later', closes: true },
   too_many_errors: { code: 421, status: '4.7.0', text: 'too many errors', closes: true },
   idle: { code: 421, status: '4.4.2', text: 'idle for too long', closes: true },
+  too_slow: { code: 421, status: '4.4.2', text: 'mail comes in too slowly', closes: true },
+  session_too_long: { code: 421, status: '4.4.2', text: 'session took too long', closes: true },
   draining: { code: 421, status: '4.3.2', text: 'shutting down, try again later', closes: true },
 
   // Recipients.
@@ -56,55 +62,66 @@ export const REPLIES = {
     reason: 'internal',
   },
   suspended: { code: 550, status: '5.1.2', text: 'domain suspended', reason: 'suspended' },
+  not_our_address: { code: 550, status: '5.1.2', text: 'not our address', reason: 'unknown_domain' },
   disabled: { code: 550, status: '5.2.1', text: 'mailbox disabled', reason: 'suspended' },
+
+  // Content.
+  bare_line_end: { code: 550, status: '5.6.11', text: 'CR or LF outside CRLF', reason: 'bare_lf' }, // RFC 5321 2.3.8
+  null_chunk: { code: 551, status: '5.7.1', text: 'null BDAT request' },
+  discarded: { code: 551, status: '5.0.0', text: 'discarded, the message has failed already' },
 
   // Syntax and order of commands.
   bad_sender: { code: 501, status: '5.1.7', text: 'bad sender address' },
+  no_sender_domain: { code: 501, status: '5.1.8', text: 'sender address without a domain' },
   bad_recipient: { code: 501, status: '5.1.3', text: 'bad recipient address' },
   bad_argument: { code: 501, status: '5.5.4', text: 'bad argument' },
+  bad_literal: { code: 501, status: '5.5.2', text: 'bad address literal' },
+  bad_chunk: { code: 501, status: '5.5.4', text: 'bad chunk size', closes: true }, // Where its octets end is anybody's guess.
   bad_parameter: { code: 501, status: '5.5.4', text: 'bad parameter value' },
   unknown_parameter: { code: 555, status: '5.5.4', text: 'parameter not recognized' }, // RFC 5321 4.1.1.11
   utf8_not_announced: { code: 553, status: '5.6.7', text: 'non-ASCII address without SMTPUTF8' }, // RFC 6531 3.5
-  bad_encoding: { code: 500, status: '5.5.2', text: 'command is not valid UTF-8' },
-  line_too_long: { code: 500, status: '5.5.2', text: 'line too long', closes: true },
+  tls_required: { code: 523, status: '5.7.10', text: 'REQUIRETLS needs TLS' }, // RFC 8689 5
+  bad_encoding: { code: 500, status: '5.5.2', text: 'octets beyond ASCII where none may be' },
+  bare_lf: { code: 500, status: '5.5.2', text: 'a line ends with CRLF' },
+  control: { code: 500, status: '5.5.2', text: 'control character in a command' },
+  too_long: { code: 500, status: '5.5.2', text: 'line too long' },
+  endless: { code: 500, status: '5.5.2', text: 'line too long', closes: true },
+  client_hello: { code: 501, status: '5.5.2', text: 'TLS has not been negotiated', closes: true },
   unknown_command: { code: 500, status: '5.5.1', text: 'command not recognized' },
+  unknown_at_first: { code: 500, status: '5.5.2', text: 'this is SMTP', closes: true },
   not_implemented: { code: 502, status: '5.5.1', text: 'command not implemented' },
   hello_first: { code: 503, status: '5.5.1', text: 'send EHLO first' },
+  reset_first: { code: 503, status: '5.5.1', text: 'BDAT is under way, go on or send RSET' }, // RFC 3030 2
   nested_mail: { code: 503, status: '5.5.1', text: 'sender already given' },
   need_mail: { code: 503, status: '5.5.1', text: 'send MAIL first' },
   need_recipient: { code: 503, status: '5.5.1', text: 'send RCPT first' },
   no_valid_recipients: { code: 554, status: '5.5.1', text: 'no valid recipients' },
+  out_of_step: { code: 554, status: '5.5.0', text: 'SMTP protocol synchronization', closes: true }, // RFC 2920 3.1
+  no_proxy: { code: 550, status: '5.7.0', text: 'insufficient authorization' },
   early_talker: { code: 554, status: '5.5.1', text: 'wait for the greeting', closes: true },
   http: { code: 421, status: '4.7.0', text: 'this is SMTP', closes: true },
 } as const satisfies Record<string, Reply>
 
 export type ReplyName = keyof typeof REPLIES
 
+/** Our name, and that extensions are spoken (RFC 5321 4.2). */
+export const greeting = (hostname: string): Reply => ({ ...REPLIES.greeting, text: `${hostname} ESMTP` })
+
+/** The answer to EHLO, with a line for each extension, and to HELO, with none (RFC 5321 4.1.1.1). */
+export const hello = (hostname: string, extensions: readonly string[]): Reply => ({
+  ...REPLIES.hello,
+  text: hostname,
+  more: extensions,
+})
+
+/** As it is written on the wire (RFC 5321 4.2.1). */
+export function wireText({ code, status, text, more = [] }: Reply): string {
+  const lines = [status === '' ? text : `${status} ${text}`, ...more]
+  return lines.map((line, index) => `${code}${index < lines.length - 1 ? '-' : ' '}${line}\r\n`).join('')
+}
+
 /** The row of `name`, its text continued by `detail`. */
 export function reply(name: ReplyName, detail = ''): Reply {
   const row: Reply = REPLIES[name]
   return detail === '' ? row : { ...row, text: `${row.text} ${detail}` }
-}
-
-/** What smtp-server 3.21.6 says by itself, told apart by its texts, and the row that is sent in its place. */
-const LIBRARY: readonly (readonly [number, RegExp, ReplyName])[] = [
-  [221, /^Bye/, 'bye'],
-  [250, /^OK/, 'ok'],
-  [421, /talk too soon/, 'early_talker'],
-  [421, /HTTP requests/, 'http'],
-  [421, /unrecognized commands/, 'too_many_errors'],
-  [421, /Command line too long/, 'line_too_long'],
-  [421, /^Timeout/, 'idle'],
-  [500, /not recognized/, 'unknown_command'],
-  [501, /HELO hostname|EHLO hostname|Bad hostname/, 'bad_argument'],
-  [503, /HELO\/EHLO first/, 'hello_first'],
-]
-
-/** Commands that exist elsewhere and not here (RFC 5321 4.2.4: 502, not 500). */
-const NOT_IMPLEMENTED = new Set(['AUTH', 'BDAT', 'ETRN', 'EXPN', 'STARTTLS', 'TURN'])
-
-/** Our row for a reply of the library's own. An unexpected one is trouble of ours, so it is temporary. */
-export function libraryReply(code: number, text: string, command: string): ReplyName {
-  const name = LIBRARY.find(([its, pattern]) => its === code && pattern.test(text))?.[2] ?? 'internal'
-  return name === 'unknown_command' && NOT_IMPLEMENTED.has(command.toUpperCase()) ? 'not_implemented' : name
 }

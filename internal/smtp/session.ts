@@ -1,34 +1,46 @@
-// What one connection says, step by step, and what becomes of it. No socket and no library here: commands come in as text,
-// replies go out as rows of the table.
+// What one connection says, step by step, and what becomes of it. No socket here: commands come in as text, replies go out as rows
+// of the table.
 //
 // The steps in order, with the places of what is not there yet:
-//   connect   sessions in total         (here: limits for an address and a prefix, blocklists)
+//   connect   sessions in total         (here: limits for an address and a prefix, blocklists, PROXY)
 //   hello     name kept                 (here: STARTTLS, AUTH)
 //   MAIL      syntax, size, space       (here: limits for a sender, SPF)
 //   RCPT      syntax, route, size       (here: quotas, allow-lists, the same answer for known and unknown)
-//   DATA      space held                (here: data waiting before the 354)
-//   content   octets counted, stored    (here: bare CR or LF 550 5.6.11, hops 554 5.4.6, DKIM, DMARC, scanner)
+//   DATA      space held
+//   BDAT      space held by the first chunk
+//   content   octets counted, stored    (here: hops 554 5.4.6, DKIM, DMARC, scanner)
 //   commit    durable, then 250
 
-import { parsePath, traceIdOf, type Envelope, type Mailbox, type Recipient } from '../envelope/envelope.ts'
-import type { Directory, Route } from '../directory/directory.ts'
+import { parseMailbox, parsePath, traceIdOf, type Envelope, type Mailbox } from '../envelope/envelope.ts'
+import type { Directory } from '../directory/directory.ts'
 import type { Clock, Ids, Log } from '../ports/ports.ts'
-import { addressArgument, commandText, mailParameters, type MailParameters } from './arguments.ts'
-import { openBody, spoolRefusal, type Body, type Committed, type Spool } from './body.ts'
+import { addressArgument, chunkArgument, isAscii, mailParameters, type Chunk } from './arguments.ts'
+import { openBody, RUNAWAY_FACTOR, spoolRefusal, type Body, type Committed, type Spool } from './body.ts'
+import type { Timeouts } from './deadlines.ts'
+import { swallow, type Intake } from './intake.ts'
 import { refused, type Fate, type SmtpMetrics } from './metrics.ts'
 import type { RecentMessages } from './recent.ts'
-import { reply, type Reply, type ReplyName } from './replies.ts'
+import { hello, reply, REPLIES, type Reply, type ReplyName } from './replies.ts'
 import { traceHeaders } from './trace-headers.ts'
+import {
+  beginTransaction,
+  nobodyLeft,
+  refusalBefore,
+  refusalOf,
+  sizeRefusal,
+  tenantsOf,
+  type Transaction,
+} from './transaction.ts'
 
-export interface Limits {
+export interface Limits extends Timeouts {
   /** Octets of one message; a tenant's own limit may be smaller. */
   messageBytesMax: number
   /** Recipients of one transaction. */
   recipientsMax: number
   /** Sessions at one time. */
   sessionsMax: number
-  /** Milliseconds that a session may stay silent. */
-  idleTimeoutMs: number
+  /** Milliseconds before the greeting, for those who want to catch clients that do not wait for it. */
+  greetingDelayMs: number
 }
 
 /** What every session shares. */
@@ -37,7 +49,7 @@ export interface House {
   limits: Limits
   directory: Directory
   spool: Spool
-  clock: Pick<Clock, 'now' | 'monotonic'>
+  clock: Clock
   ids: Ids
   log: Log
   metrics: SmtpMetrics
@@ -47,31 +59,27 @@ export interface House {
 export interface Peer {
   address: string
   port: number
-}
-
-interface Transaction extends MailParameters {
-  mailFrom: string
-  traceparent: string
-  entryId: string | undefined
-  recipients: Map<string, Recipient>
-  /** Smallest limit of the recipients so far, octets. */
-  sizeLimit: number | undefined
-  /** Last refusal of a recipient; the transaction's fate when nobody is left to deliver to. */
-  refusal: Reply | undefined
-  body: Body | undefined
-  /** Its fate is told: once, whatever ends at the same time. */
-  over: boolean
+  /** The address of ours that it came to. */
+  localAddress: string
 }
 
 /** Why a transaction is given up. */
 export type Ending = 'aborted' | 'timeout'
 
+interface Greeted {
+  /** As the client gave it. */
+  name: string
+  /** EHLO rather than HELO. */
+  extended: boolean
+}
+
 export class Session {
   readonly #house: House
   readonly #peer: Peer
-  #helo = ''
-  #extended = false
+  #greeted: Greeted | undefined
   #transaction: Transaction | undefined
+  /** A chunk failed: what the chunks after it are told, until RSET (RFC 3030 2). */
+  #failed: Reply | undefined
 
   constructor(house: House, peer: Peer) {
     this.#house = house
@@ -84,43 +92,34 @@ export class Session {
   }
 
   /** EHLO or HELO; ends a transaction like RSET (RFC 5321 4.1.4). */
-  async hello(name: string, extended: boolean): Promise<void> {
-    // Before anything asynchronous: the next command may be in the same packet.
-    this.#helo = name
-    this.#extended = extended
+  async hello(name: string, extended: boolean): Promise<Reply> {
+    // RFC 5321 4.1.4 forbids to refuse a name that cannot be verified; what only looks like an address is no name.
+    if (name.startsWith('[') && parseMailbox(`x@${name}`) === undefined) return reply('bad_literal')
     await this.end('aborted')
+    this.#greeted = { name, extended }
+    const { hostname, limits } = this.#house
+    return hello(hostname, extended ? extensions(limits) : [])
   }
 
-  async mail(line: Buffer): Promise<Reply> {
-    const command = commandText(line)
-    if (command === undefined) return reply('bad_encoding')
+  /** `command` is the whole line. */
+  async mail(command: string): Promise<Reply> {
+    if (this.#greeted === undefined) return reply('hello_first')
+    if (this.#failed !== undefined) return reply('reset_first')
     if (this.#transaction !== undefined) return reply('nested_mail')
     const argument = addressArgument(command)
     if (typeof argument === 'string') return reply(argument)
-    const parameters = mailParameters(argument.parameters, this.#extended)
+    const parameters = mailParameters(argument.parameters, this.#greeted.extended)
     if (typeof parameters === 'string') return reply(parameters)
     const sender = parsePath(argument.path)
-    if (sender === undefined || sender?.domain === '') return reply('bad_sender')
+    if (sender === undefined || sender?.domain === '') {
+      return reply(argument.path.includes('@') ? 'bad_sender' : 'no_sender_domain')
+    }
     if (!parameters.smtpUtf8 && !isAscii(argument.path)) return reply('utf8_not_announced')
-    const transaction = this.#begin(sender?.text ?? '', parameters)
+    const transaction = beginTransaction(sender?.text ?? '', parameters, this.#house.ids.traceparent())
     const refusal = await this.#refuseSender(parameters.size)
     if (refusal !== undefined) return this.#settle(transaction, refusal)
     this.#transaction = transaction
     return reply('sender_ok')
-  }
-
-  #begin(mailFrom: string, parameters: MailParameters): Transaction {
-    return {
-      ...parameters,
-      mailFrom,
-      traceparent: this.#house.ids.traceparent(),
-      entryId: undefined,
-      recipients: new Map(),
-      sizeLimit: undefined,
-      refusal: undefined,
-      body: undefined,
-      over: false,
-    }
   }
 
   /** What can be told before a byte of the body: RFC 1870 6.1 (1), and the state of the disk. */
@@ -136,10 +135,10 @@ export class Session {
     }
   }
 
-  async rcpt(line: Buffer): Promise<Reply> {
-    const command = commandText(line)
+  /** `command` is the whole line. */
+  async rcpt(command: string): Promise<Reply> {
     const transaction = this.#transaction
-    if (command === undefined) return reply('bad_encoding')
+    if (this.receiving || this.#failed !== undefined) return reply('reset_first')
     if (transaction === undefined) return reply('need_mail')
     const argument = addressArgument(command)
     if (typeof argument === 'string') return reply(argument)
@@ -164,7 +163,11 @@ export class Session {
       metrics.limited('recipients')
       return 'too_many_recipients'
     }
-    const route = directory.route(mailbox)
+    const route = directory.route(this.#local(mailbox))
+    if (route.kind === 'not_ours' && mailbox.domain.startsWith('[')) {
+      metrics.recipient('unknown')
+      return 'not_our_address'
+    }
     if (route.kind !== 'mailbox') return refusalOf(route, metrics)
     const limit = Math.min(route.sizeMax ?? limits.messageBytesMax, limits.messageBytesMax)
     const tooSmall = sizeRefusal(transaction, limit)
@@ -175,43 +178,98 @@ export class Session {
     return 'recipient_ok'
   }
 
-  /** Holds the space for a body, which the caller then feeds. A reply instead means that there is nothing to read. */
-  async data(line: Buffer): Promise<Reply | Body> {
+  /** RFC 5321 4.5.1: postmaster is reached at our address as well, which is a bare postmaster then. */
+  #local(mailbox: Mailbox): Mailbox {
+    const { localAddress } = this.#peer
+    const ours = [`[${localAddress}]`, `[ipv6:${localAddress}]`].includes(mailbox.domain)
+    return ours && mailbox.local.toLowerCase() === 'postmaster' ? { ...mailbox, domain: '' } : mailbox
+  }
+
+  /** Holds the space for a body. A reply means that there is nothing to read. */
+  async data(): Promise<Reply | Intake> {
     const transaction = this.#transaction
-    if (line.toString('latin1').trim().length > 4) return reply('bad_argument')
+    if (this.receiving || this.#failed !== undefined) return reply('reset_first')
     if (transaction === undefined) return reply('need_mail')
-    if (transaction.recipients.size === 0) {
-      return reply(transaction.refusal === undefined ? 'need_recipient' : 'no_valid_recipients')
+    if (transaction.recipients.size === 0) return reply(nobodyLeft(transaction))
+    const body = await this.#openBody(transaction, undefined)
+    if ('code' in body) return body
+    return {
+      invitation: REPLIES.go_ahead,
+      write: (chunk) => body.write(chunk),
+      get runaway() {
+        return body.runaway
+      },
+      end: (bare) => this.#finish(transaction, body, bare),
     }
-    const { spool, log, ids } = this.#house
+  }
+
+  /** RFC 3030 2. Whatever the answer, the octets of the chunk follow and are read: without a size nobody knows where it ends. */
+  async bdat(argument: string): Promise<Reply | Intake> {
+    const chunk = chunkArgument(argument)
+    if (chunk === undefined) return reply('bad_chunk')
+    const body = await this.#chunkBody(chunk)
+    if ('code' in body) {
+      return swallow(chunk.octets, this.#house.limits.messageBytesMax * RUNAWAY_FACTOR, body)
+    }
+    return {
+      octets: chunk.octets,
+      write: (octets) => body.write(octets),
+      get runaway() {
+        return body.runaway
+      },
+      end: () => this.#endChunk(chunk, body),
+    }
+  }
+
+  /** Where the chunk goes, or why it goes nowhere. */
+  async #chunkBody(chunk: Chunk): Promise<Body | Reply> {
+    const transaction = this.#transaction
+    if (this.#failed !== undefined) return this.#failed
+    if (transaction === undefined) return reply(this.#greeted === undefined ? 'hello_first' : 'need_mail')
+    if (transaction.recipients.size === 0) return reply(nobodyLeft(transaction))
+    if (transaction.body !== undefined) return transaction.body
+    if (chunk.octets === 0 && chunk.last) return reply('null_chunk')
+    const body = await this.#openBody(transaction, chunk.last ? chunk.octets : undefined)
+    return 'code' in body ? this.#failChunk(chunk, body) : body
+  }
+
+  async #endChunk(chunk: Chunk, body: Body): Promise<Reply> {
+    const transaction = this.#transaction
+    if (transaction === undefined) return reply('internal')
+    if (chunk.last) return this.#finish(transaction, body, false)
+    if (body.failure === undefined) return reply('chunk_ok', `${chunk.octets} octets`)
+    return this.#failChunk(chunk, this.#settle(transaction, reply(body.failure)))
+  }
+
+  /** What is temporary stays so for the chunks that are on their way already. */
+  #failChunk(chunk: Chunk, answer: Reply): Reply {
+    if (!chunk.last) this.#failed = answer.code < 500 ? answer : reply('discarded')
+    return answer
+  }
+
+  async #openBody(transaction: Transaction, knownBytes: number | undefined): Promise<Body | Reply> {
+    const { spool, log, ids, limits } = this.#house
     const entryId = ids.entryId()
-    const limitBytes = transaction.sizeLimit ?? this.#house.limits.messageBytesMax
-    const expectedBytes = transaction.size ?? limitBytes
-    let body: Body
+    const limitBytes = transaction.sizeLimit ?? limits.messageBytesMax
+    const expectedBytes = transaction.size ?? knownBytes ?? limitBytes
     try {
-      body = await openBody({ spool, log, entryId, limitBytes, expectedBytes })
+      transaction.body = await openBody({ spool, log, entryId, limitBytes, expectedBytes })
+      transaction.entryId = entryId
+      return transaction.body
     } catch (error) {
       log.warn({ err: error, client: this.#peer.address }, 'no space for a message')
       return this.#settle(transaction, reply(spoolRefusal(error)))
     }
-    if (this.#transaction !== transaction) {
-      // The peer has gone while the space was looked for.
-      await body.abort()
-      return reply('internal')
-    }
-    transaction.entryId = entryId
-    transaction.body = body
-    return body
   }
 
   /** The body is complete: makes it durable. The reply is true when it is returned. Rejects on bugs, and then nothing is held. */
-  async finish(): Promise<Reply> {
-    const transaction = this.#transaction
-    if (transaction?.body === undefined || transaction.entryId === undefined) return reply('internal')
+  async #finish(transaction: Transaction, body: Body, bare: boolean): Promise<Reply> {
     try {
-      return await this.#commit(transaction, transaction.body, transaction.entryId)
+      if (!bare) return await this.#commit(transaction, body, transaction.entryId ?? '')
+      await body.abort()
+      return this.#settle(transaction, reply(body.failure ?? 'bare_line_end'))
     } catch (error) {
-      await transaction.body.abort()
+      await body.abort()
       this.#settle(transaction, reply('internal'))
       throw error
     }
@@ -238,11 +296,12 @@ export class Session {
     const { mailFrom, smtpUtf8, bodyType, traceparent } = transaction
     const recipients = [...transaction.recipients.values()]
     const receivedAtMs = this.#house.clock.now()
+    const { name, extended } = this.#greeted ?? { name: '', extended: false }
     return {
       entryId,
       source: 'EMAIL',
       receivedAt: new Date(receivedAtMs).toISOString(),
-      client: { address: this.#peer.address, port: this.#peer.port, helo: this.#helo },
+      client: { address: this.#peer.address, port: this.#peer.port, helo: name },
       mailFrom,
       recipients,
       smtpUtf8,
@@ -252,8 +311,8 @@ export class Session {
         entryId,
         hostname: this.#house.hostname,
         address: this.#peer.address,
-        helo: this.#helo,
-        extended: this.#extended,
+        helo: name,
+        extended,
         smtpUtf8,
         mailFrom,
         recipients: recipients.map((recipient) => recipient.address),
@@ -262,18 +321,18 @@ export class Session {
     }
   }
 
-  /** RSET. */
-  async reset(line: Buffer): Promise<Reply> {
-    if (line.toString('latin1').trim().length > 4) return reply('bad_argument')
+  /** RSET (RFC 5321 4.1.1.5). */
+  async reset(): Promise<Reply> {
     await this.end('aborted')
     return reply('ok')
   }
 
-  /** Gives up what is under way, unless its last octet is here already. */
+  /** Gives up what is under way. Call it between steps, never during one. */
   async end(ending: Ending): Promise<void> {
     const transaction = this.#transaction
-    if (transaction === undefined || transaction.body?.committing === true) return
-    if (transaction.body !== undefined) await transaction.body.abort()
+    this.#failed = undefined
+    if (transaction === undefined) return
+    await transaction.body?.abort()
     const refusal = refusalBefore(transaction)
     if (refusal !== undefined) this.#settle(transaction, refusal)
     else this.#over(transaction, { result: ending, reason: 'none' }, {})
@@ -286,9 +345,7 @@ export class Session {
   }
 
   #over(transaction: Transaction, fate: Fate, more: Record<string, unknown>): void {
-    if (this.#transaction === transaction) this.#transaction = undefined
-    if (transaction.over) return
-    transaction.over = true
+    this.#transaction = undefined
     this.#house.metrics.transaction(fate)
     const fields = {
       entryId: transaction.entryId,
@@ -313,40 +370,13 @@ const FATE_MESSAGES: Record<Fate['result'], string> = {
   timeout: 'transaction timed out',
 }
 
-const isAscii = (text: string): boolean => /^[\0-\x7f]*$/.test(text)
-
-/** What had decided the fate of a transaction before the client gave it up. */
-function refusalBefore({ body, recipients, refusal }: Transaction): Reply | undefined {
-  if (body?.failure !== undefined) return reply(body.failure)
-  return recipients.size === 0 && refusal?.reason !== undefined ? refusal : undefined
-}
-
-const tenantsOf = ({ recipients }: Transaction): string[] => [
-  ...new Set([...recipients.values()].map((recipient) => recipient.tenant)),
+/** What EHLO announces; nothing is announced that is not honoured on the whole way behind (DSN, REQUIRETLS, BINARYMIME are not). */
+const extensions = (limits: Limits): string[] => [
+  'PIPELINING', // RFC 2920 3
+  `SIZE ${limits.messageBytesMax}`, // RFC 1870 4
+  '8BITMIME', // RFC 6152 2
+  'SMTPUTF8', // RFC 6531 3.1
+  'ENHANCEDSTATUSCODES', // RFC 2034 3
+  'CHUNKING', // RFC 3030 2
+  `LIMITS RCPTMAX=${limits.recipientsMax}`, // RFC 9422 4
 ]
-
-/**
- * One transaction has one answer, so it has one limit (R8): with a declared size the recipient who may not get so much is
- * refused; without, a recipient of another limit than those before has to come in a transaction of its own.
- */
-function sizeRefusal({ size, sizeLimit }: Transaction, limit: number): ReplyName | undefined {
-  if (size !== undefined) return size > limit ? 'too_large' : undefined
-  return sizeLimit !== undefined && sizeLimit !== limit ? 'other_size_limit' : undefined
-}
-
-function refusalOf(route: Exclude<Route, { kind: 'mailbox' }>, metrics: SmtpMetrics): ReplyName {
-  switch (route.kind) {
-    case 'unknown_mailbox':
-    case 'unknown_tenant':
-    case 'not_ours':
-      metrics.recipient('unknown')
-      return route.kind
-    case 'mx_lost':
-    case 'suspended':
-    case 'disabled':
-      metrics.recipient('suspended')
-      return route.kind
-    case 'unavailable':
-      return 'directory_unavailable'
-  }
-}

@@ -69,7 +69,7 @@ test('an unforeseen error at the end of a mail is 451 4.3.0, holds no space, and
 
 describe('content', () => {
   test('is kept byte for byte, whatever the TCP segments (R3; RFC 5321 4.5.2)', async () => {
-    const wire = Buffer.from('..a\r\n.b\n..\xff\r\n\r\n..\r\n.\r\n', 'latin1')
+    const wire = Buffer.from('..a\r\n.b\0..\xff\r\n\r\n..\r\n.\r\n', 'latin1')
     const client = await opened()
     await client.hello()
     for (let cut = 1; cut < wire.length; cut += 1) {
@@ -80,7 +80,7 @@ describe('content', () => {
       expect(await client.reply()).toMatch(/^250 2\.0\.0/)
     }
     const contents = new Set((await bed.kept()).map((each) => each.bytes.toString('latin1')))
-    expect([...contents]).toEqual(['.a\r\nb\n..\xff\r\n\r\n.\r\n'])
+    expect([...contents]).toEqual(['.a\r\nb\0..\xff\r\n\r\n.\r\n'])
     expect(await bed.kept()).toHaveLength(wire.length - 1)
   })
 
@@ -295,7 +295,7 @@ describe('errors', () => {
   test('a command line without end is refused and cut', async () => {
     const client = await opened()
     await client.reply()
-    client.send(`NOOP ${'x'.repeat(3000)}`)
+    client.send(`NOOP ${'x'.repeat(5000)}`)
     expect(await client.reply()).toMatch(/^500 5\.5\.2/)
     await client.closed
   })

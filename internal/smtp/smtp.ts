@@ -1,13 +1,11 @@
 // Package smtp is the front door: it speaks SMTP (RFC 5321 2.1) and answers 250 only when the message is durable in the spool (R3).
 //
-// smtp-server owns sockets and the order of commands; everything that is said and decided is ours: session.ts (the steps),
-// replies.ts (the only reply codes), body.ts (octets on their way to disk), connection.ts and reader.ts (the bridge to the library).
+// reader.ts cuts octets into lines and content, commands.ts finds the step of a line, session.ts decides, replies.ts holds every
+// reply, body.ts brings octets to disk, connection.ts is the loop around one socket, deadlines.ts says who took too long.
 // Invariant: a reply of 250 to a message is sent after Draft.commit resolved, and never otherwise.
 
-import type { AddressInfo, Socket } from 'node:net'
+import { createServer, type AddressInfo, type Socket } from 'node:net'
 import type { Registry } from '@prometheus-io/client'
-import { SMTPServer } from 'smtp-server'
-import type { SMTPConnectionOptions } from 'smtp-server/lib/smtp-connection.js'
 import type { Directory } from '../directory/directory.ts'
 import type { Clock, Ids, Log } from '../ports/ports.ts'
 import type { Spool } from './body.ts'
@@ -60,72 +58,81 @@ export function smtpServer(options: SmtpOptions): SmtpDoor {
     listen: (host, port) => listener.start(host, port),
     close: (drainMs) => listener.stop(drainMs),
     sessions: () => listener.open.size,
-    facts: () => ({ listening: listener.server.listening, draining: listener.draining, sessions: listener.open.size }),
+    facts: () => ({ listening: listener.listening, draining: listener.draining, sessions: listener.open.size }),
   }
 }
 
-/** Commands of the library that are off: jokes, proxies' own, and those without a certificate or accounts to check against. */
-const DISABLED = ['AUTH', 'STARTTLS', 'WIZ', 'SHELL', 'KILL', 'XCLIENT', 'XFORWARD']
+/** How often sessions are asked whether their time is over, milliseconds; less where a deadline is short. */
+const CHECK_MS = 1000
+/** Sockets beyond the sessions, for clients that are told 421 and those that take their time to close. */
+const spareSockets = (sessionsMax: number): number => sessionsMax + 100
 
-class Listener extends SMTPServer implements Listening {
+class Listener implements Listening {
   readonly house: House
   /** Every session that has not ended, also those whose socket is closed and whose commit is under way. */
   readonly open = new Set<Connection>()
   readonly #clock: Clock
+  /** Those of `open` that have not had their last reply. */
+  readonly #talking = new Set<Connection>()
+  // A peer that closes its side after the last command still gets its replies.
+  readonly #server = createServer({ allowHalfOpen: true, noDelay: true })
+  readonly #stopped = new AbortController()
+  #checking: Promise<void> | undefined
   #whenEmpty: (() => void) | undefined
   draining = false
 
   constructor(house: House, clock: Clock) {
-    super({
-      name: house.hostname,
-      size: house.limits.messageBytesMax,
-      socketTimeout: house.limits.idleTimeoutMs,
-      disabledCommands: DISABLED,
-      disableReverseLookup: true,
-      hideENHANCEDSTATUSCODES: false,
-      heloResponse: '%s',
-      logger: false,
-      // A peer that closes its side after the last command still gets its replies.
-      allowHalfOpen: true,
-    })
     this.house = house
     this.#clock = clock
-    // Without a listener an error of one socket would end the process.
-    this.on('error', (error: Error) => house.log.info({ err: error }, 'connection failed'))
+    const { sessionsMax } = house.limits
+    this.#server.maxConnections = sessionsMax + spareSockets(sessionsMax)
+    this.#server.on('connection', (socket) => this.#connect(socket))
+    this.#server.on('drop', () => house.metrics.limited('sessions'))
   }
 
-  /** Sessions that are about to close do not count. */
+  get listening(): boolean {
+    return this.#server.listening
+  }
+
   get full(): boolean {
-    return this.connections.size > this.house.limits.sessionsMax
+    return this.#talking.size > this.house.limits.sessionsMax
   }
 
-  override connect(socket: Socket, socketOptions?: SMTPConnectionOptions | null): void {
-    const connection = new Connection(this, socket, socketOptions ?? null, this)
-    this.connections.add(connection)
+  closing(connection: Connection): void {
+    this.#talking.delete(connection)
+  }
+
+  #connect(socket: Socket): void {
+    const connection = new Connection(socket, this)
     this.open.add(connection)
-    connection.on('error', (error: Error) => this._onError(error))
-    connection.init()
-    if (this.draining) connection.drain()
-  }
-
-  ended(connection: Connection): void {
-    this.open.delete(connection)
-    if (this.open.size === 0) this.#whenEmpty?.()
+    this.#talking.add(connection)
+    const ended = () => {
+      this.open.delete(connection)
+      this.#talking.delete(connection)
+      if (this.open.size === 0) this.#whenEmpty?.()
+    }
+    connection
+      .run()
+      .catch((error: unknown) => this.house.log.error({ err: error }, 'session could not be ended'))
+      .finally(ended)
   }
 
   start(host: string, port: number): Promise<{ port: number }> {
     return new Promise((resolve, reject) => {
-      this.server.once('error', reject)
-      this.server.listen({ host, port }, () => {
-        this.server.removeListener('error', reject)
-        resolve({ port: (this.server.address() as AddressInfo).port })
+      this.#server.once('error', reject)
+      this.#server.listen({ host, port }, () => {
+        this.#server.removeListener('error', reject)
+        // Accepting fails when there are no file descriptors left; it goes on by itself.
+        this.#server.on('error', (error) => this.house.log.error({ err: error }, 'listener failed'))
+        this.#checking = this.#check(this.#stopped.signal)
+        resolve({ port: (this.#server.address() as AddressInfo).port })
       })
     })
   }
 
   async stop(drainMs: number): Promise<void> {
     this.draining = true
-    const closed = new Promise<void>((resolve) => this.server.close(() => resolve()))
+    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()))
     const empty = new Promise<void>((resolve) => {
       this.#whenEmpty = resolve
       if (this.open.size === 0) resolve()
@@ -135,16 +142,33 @@ class Listener extends SMTPServer implements Listening {
     const cut = this.#cutAfter(drainMs, giveUp.signal)
     await Promise.all([closed, empty])
     giveUp.abort()
-    await cut
+    this.#stopped.abort()
+    await Promise.all([cut, this.#checking])
+  }
+
+  /** One timer for all sessions, so that a deadline costs a message nothing. */
+  async #check(signal: AbortSignal): Promise<void> {
+    const { idleTimeoutMs, dataTimeoutMs, sessionTimeoutMs } = this.house.limits
+    const everyMs = Math.min(CHECK_MS, Math.ceil(Math.min(idleTimeoutMs, dataTimeoutMs, sessionTimeoutMs) / 4))
+    while (await this.#slept(everyMs, signal)) {
+      const nowMs = this.#clock.monotonic()
+      for (const connection of this.open) connection.check(nowMs)
+    }
   }
 
   async #cutAfter(ms: number, signal: AbortSignal): Promise<void> {
+    if (!(await this.#slept(ms, signal))) return
+    for (const connection of this.open) connection.cut()
+  }
+
+  /** False when `signal` came first. */
+  async #slept(ms: number, signal: AbortSignal): Promise<boolean> {
     try {
       await this.#clock.sleep(ms, signal)
+      return true
     } catch (error) {
-      if (signal.aborted) return
+      if (signal.aborted) return false
       throw error
     }
-    for (const connection of this.open) connection.cut()
   }
 }

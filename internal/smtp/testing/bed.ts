@@ -34,7 +34,16 @@ export interface Bed {
   close(): Promise<void>
 }
 
-export const LIMITS: Limits = { messageBytesMax: 2000, recipientsMax: 5, sessionsMax: 300, idleTimeoutMs: 30_000 }
+export const LIMITS: Limits = {
+  messageBytesMax: 2000,
+  recipientsMax: 5,
+  sessionsMax: 300,
+  greetingDelayMs: 0,
+  idleTimeoutMs: 30_000,
+  dataTimeoutMs: 30_000,
+  sessionTimeoutMs: 30_000,
+  dataRateMin: 0,
+}
 
 const clock: Clock = {
   now: () => Date.UTC(2026, 9, 6, 10, 11, 12),

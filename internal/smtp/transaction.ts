@@ -1,0 +1,75 @@
+// One mail transaction (RFC 5321 3.3): what MAIL and RCPT said so far, and what of it can be decided without asking anybody.
+
+import type { Route } from '../directory/directory.ts'
+import type { Recipient } from '../envelope/envelope.ts'
+import type { MailParameters } from './arguments.ts'
+import type { Body } from './body.ts'
+import type { SmtpMetrics } from './metrics.ts'
+import { reply, type Reply, type ReplyName } from './replies.ts'
+
+export interface Transaction extends MailParameters {
+  mailFrom: string
+  traceparent: string
+  entryId: string | undefined
+  recipients: Map<string, Recipient>
+  /** Smallest limit of the recipients so far, octets. */
+  sizeLimit: number | undefined
+  /** Last refusal of a recipient; the transaction's fate when nobody is left to deliver to. */
+  refusal: Reply | undefined
+  body: Body | undefined
+}
+
+export function beginTransaction(mailFrom: string, parameters: MailParameters, traceparent: string): Transaction {
+  return {
+    ...parameters,
+    mailFrom,
+    traceparent,
+    entryId: undefined,
+    recipients: new Map(),
+    sizeLimit: undefined,
+    refusal: undefined,
+    body: undefined,
+  }
+}
+
+/** What had decided the fate of a transaction before the client gave it up. */
+export function refusalBefore({ body, recipients, refusal }: Transaction): Reply | undefined {
+  if (body?.failure !== undefined) return reply(body.failure)
+  return recipients.size === 0 && refusal?.reason !== undefined ? refusal : undefined
+}
+
+/** Slugs, each once. */
+export const tenantsOf = ({ recipients }: Transaction): string[] => [
+  ...new Set([...recipients.values()].map((recipient) => recipient.tenant)),
+]
+
+/**
+ * One transaction has one answer, so it has one limit (R8): with a declared size the recipient who may not get so much is
+ * refused; without, a recipient of another limit than those before has to come in a transaction of its own.
+ */
+export function sizeRefusal({ size, sizeLimit }: Transaction, limit: number): ReplyName | undefined {
+  if (size !== undefined) return size > limit ? 'too_large' : undefined
+  return sizeLimit !== undefined && sizeLimit !== limit ? 'other_size_limit' : undefined
+}
+
+/** Why nobody is there to deliver to (RFC 5321 3.3). */
+export const nobodyLeft = ({ refusal }: Transaction): ReplyName =>
+  refusal === undefined ? 'need_recipient' : 'no_valid_recipients'
+
+/** What a client is told of a recipient that gets no mail, which is counted. */
+export function refusalOf(route: Exclude<Route, { kind: 'mailbox' }>, metrics: SmtpMetrics): ReplyName {
+  switch (route.kind) {
+    case 'unknown_mailbox':
+    case 'unknown_tenant':
+    case 'not_ours':
+      metrics.recipient('unknown')
+      return route.kind
+    case 'mx_lost':
+    case 'suspended':
+    case 'disabled':
+      metrics.recipient('suspended')
+      return route.kind
+    case 'unavailable':
+      return 'directory_unavailable'
+  }
+}
