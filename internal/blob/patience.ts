@@ -11,6 +11,9 @@ export interface Patience {
   wholeMs: number
 }
 
+/** Ends the watch of each request that is done. One for all: making an error costs more than the watch. */
+const DONE = new Error('done')
+
 /** What a request is held by. */
 export interface Hold {
   /** Aborts the request when patience ends. */
@@ -47,6 +50,6 @@ export async function patiently<T>(
   try {
     return await Promise.race([watch(), work(hold)])
   } finally {
-    over.abort()
+    over.abort(DONE)
   }
 }

@@ -10,6 +10,8 @@ const MIB = 1024 ** 2
 
 /** Every bound of the adapter. */
 export const S3_LIMITS = {
+  /** Bytes that move in one step: each step must be over in `idleMs`. A smaller object is one step. */
+  stepBytes: 64 * 1024,
   /** Bytes of an object read into memory once and sent from there; above, the source is read twice. */
   bufferedBytesMax: MIB,
   /** Bytes of an object sent as one request; above, it goes in parts. */

@@ -22,9 +22,6 @@ import type { Hold } from './patience.ts'
 import type { Bucket } from './s3-client.ts'
 import { promisedBytes } from './source.ts'
 
-/** Bytes of memory handed to a connection at a time: as each is accepted, the request has moved. */
-const SLICE_BYTES = 64 * 1024
-
 /** Puts and verifies; the object is there when it resolves. Nothing is there, or what was there before, when it rejects. */
 export async function putObject(bucket: Bucket, key: string, upload: Upload): Promise<Verified> {
   const { limits, clock } = bucket
@@ -45,6 +42,8 @@ interface Body {
   md5: Buffer
   /** Hex. */
   sha256: string
+  /** All of it, where it moves in one step. */
+  step?: Buffer
   chunks(): AsyncIterable<Uint8Array> | Iterable<Uint8Array>
 }
 
@@ -69,7 +68,8 @@ async function bodyOf({ limits }: Bucket, key: string, upload: Upload): Promise<
     if (sizeBytes <= limits.bufferedBytesMax) kept.push(chunk)
   }
   const chunks = () => (sizeBytes <= limits.bufferedBytesMax ? kept : promisedBytes(key, upload))
-  return { sizeBytes, md5: md5.digest(), sha256, chunks }
+  const step = sizeBytes <= limits.stepBytes ? { step: Buffer.concat(kept) } : {}
+  return { sizeBytes, md5: md5.digest(), sha256, ...step, chunks }
 }
 
 async function putParts(put: Put): Promise<string> {
@@ -104,7 +104,7 @@ async function sendParts({ bucket, key, upload }: Put, id: string): Promise<Buff
       sizeBytes: part.length,
       md5: createHash('md5').update(part).digest(),
       sha256: createHash('sha256').update(part).digest('hex'),
-      chunks: () => slicesOf(part),
+      chunks: () => slicesOf(part, bucket.limits.stepBytes),
     }
     const where = { ...target(bucket, key), UploadId: id, PartNumber: number }
     const answer = await bucket.ask(`PUT ${key} part ${number}`, (hold) =>
@@ -168,12 +168,13 @@ const signing =
 /** After the headers of the input, before the signature. */
 const AT_BUILD = { step: 'build', name: 'bodyHash' } as const
 
-/** Runs a request with `body` as its stream. The SDK does not look at the stream's errors: they end the request here. */
+/** Runs a request with `body`, as a stream where it takes steps. The SDK does not look at the stream's errors: they end the request here. */
 async function sending<T>(
   body: Body,
   hold: Hold,
-  send: (stream: Readable, signal: AbortSignal) => Promise<T>,
+  send: (body: Readable | Buffer, signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
+  if (body.step !== undefined) return send(body.step, hold.signal)
   async function* moving() {
     for await (const chunk of body.chunks()) {
       hold.moved()
@@ -215,6 +216,7 @@ async function* partsOf(chunks: AsyncIterable<Uint8Array>, partBytes: number): A
   if (filled > 0) yield part.subarray(0, filled)
 }
 
-function* slicesOf(part: Buffer): Generator<Uint8Array> {
-  for (let at = 0; at < part.length; at += SLICE_BYTES) yield part.subarray(at, at + SLICE_BYTES)
+/** Memory for a connection, a step at a time: as each is accepted, the request has moved. */
+function* slicesOf(part: Buffer, stepBytes: number): Generator<Uint8Array> {
+  for (let at = 0; at < part.length; at += stepBytes) yield part.subarray(at, at + stepBytes)
 }

@@ -79,7 +79,10 @@ async function getObject(bucket: Bucket, key: string): Promise<{ stored: Stored;
   const source = found.Body as Readable
   try {
     const stored = storedOf(key, { ...found, Size: found.ContentLength })
-    return { stored, body: patientBody(source, { what, sizeBytes: stored.sizeBytes, patience: bucket.patience }) }
+    const { sizeBytes } = stored
+    if (sizeBytes <= bucket.limits.stepBytes)
+      return { stored, body: await wholeBody(bucket, source, { what, sizeBytes }) }
+    return { stored, body: patientBody(source, { what, sizeBytes, patience: bucket.patience }) }
   } catch (error) {
     source.destroy()
     throw error
@@ -93,6 +96,21 @@ async function headObject(bucket: Bucket, key: string): Promise<Stored | undefin
   )
   return found && storedOf(key, { ...found, Size: found.ContentLength })
 }
+
+/** A small object, read in one step. */
+async function wholeBody(
+  bucket: Bucket,
+  source: Readable,
+  { what, sizeBytes }: { what: string; sizeBytes: number },
+): Promise<Readable> {
+  const chunks = await bucket.ask(what, () => source.toArray() as Promise<Buffer[]>)
+  const bytes = Buffer.concat(chunks)
+  if (bytes.length !== sizeBytes) throw cutShort(what, bytes.length, sizeBytes)
+  return Readable.from([bytes], { objectMode: false })
+}
+
+const cutShort = (what: string, length: number, sizeBytes: number): BlobError =>
+  new BlobError('server', `${what}: ended after ${length} of ${sizeBytes} bytes`)
 
 /** The source's bytes. An error, an end that comes too early or a pause of the store is a BlobError; the reader may pause. */
 function patientBody(
@@ -112,7 +130,7 @@ function patientBody(
     } catch (error) {
       throw s3Fault(what, error)
     }
-    if (length !== sizeBytes) throw new BlobError('server', `${what}: ended after ${length} of ${sizeBytes} bytes`)
+    if (length !== sizeBytes) throw cutShort(what, length, sizeBytes)
   }
   const body = Readable.from(chunks(), { objectMode: false })
   body.once('close', () => source.destroy())
