@@ -39,8 +39,11 @@ fix: install ## format and mend what can be mended
 docs: install ## generate docs/, schemas/ and deploy/env.example from the code
 	@node cmd/gendoc.ts
 
-bench: install ## measure, and write bench/results
+bench: install ## measure against a peer, and write bench/results.md
 	@node bench/run.ts
+
+bench-faults: install ## five minutes of mail while the real engines fail in turn, and write bench/faults.md
+	@node bench/faults.ts
 
 install: node_modules/.installed
 
@@ -56,4 +59,4 @@ runtime/node_modules/.installed: runtime/package-lock.json
 	@cd runtime && $(NPM) ci --ignore-scripts >&2
 	@touch $@
 
-.PHONY: help run test engines test-engines check static fix docs bench install
+.PHONY: help run test engines test-engines check static fix docs bench bench-faults install

@@ -11,7 +11,8 @@ export interface Sample {
 }
 
 export interface Load {
-  port: number
+  /** Each mail goes to the next one. */
+  ports: readonly number[]
   to: string
   /** Bytes of the nth mail. */
   sizeOf(nth: number): number
@@ -32,31 +33,62 @@ async function sendOne(session: Session, load: Load, token: string, size: number
   return { entryId, acceptMs: performance.now() - started, acceptedAt: Date.now() }
 }
 
-/** `perSecond` mails a second for `seconds`, each due at its own time, over sessions that are opened as needed. */
-export async function steady(load: Load, perSecond: number, seconds: number): Promise<Sample[]> {
-  const free: Session[] = []
-  const opened: Session[] = []
-  const count = perSecond * seconds
+/** Sessions that are opened as needed and used again, one mail at a time each. */
+class Sessions {
+  readonly #port: number
+  readonly #free: Session[] = []
+  readonly #all: Session[] = []
+
+  constructor(port: number) {
+    this.#port = port
+  }
+
+  async use<T>(work: (session: Session) => Promise<T>): Promise<T> {
+    const session = this.#free.pop() ?? (await this.#open())
+    const result = await work(session)
+    this.#free.push(session)
+    return result
+  }
+
+  async #open(): Promise<Session> {
+    const session = await Session.open(this.#port)
+    this.#all.push(session)
+    return session
+  }
+
+  close(): void {
+    for (const session of this.#all) session.close()
+  }
+}
+
+/** `perSecond` mails a second for `seconds`, each due at its own time whatever became of the others. `each` is told of every 250. */
+export async function steady(
+  load: Load,
+  { perSecond, seconds, each }: { perSecond: number; seconds: number; each?: (sample: Sample) => void },
+): Promise<Sample[]> {
+  const pools = load.ports.map((port) => new Sessions(port))
   const start = performance.now()
   const due = async (nth: number): Promise<Sample> => {
-    await new Promise((resolve) =>
-      setTimeout(resolve, Math.max(0, start + (nth * 1000) / perSecond - performance.now())),
-    )
-    const session = free.pop() ?? (await Session.open(load.port))
-    if (!opened.includes(session)) opened.push(session)
-    const sample = await sendOne(session, load, `steady-${start}-${nth}`, load.sizeOf(nth))
-    free.push(session)
+    const wait = start + (nth * 1000) / perSecond - performance.now()
+    await new Promise((resolve) => setTimeout(resolve, Math.max(0, wait)))
+    const pool = pools[nth % pools.length] as Sessions
+    const sample = await pool.use((session) => sendOne(session, load, `steady-${start}-${nth}`, load.sizeOf(nth)))
+    each?.(sample)
     return sample
   }
-  const samples = await Promise.all(Array.from({ length: count }, (_, nth) => due(nth)))
-  for (const session of opened) session.close()
-  return samples
+  try {
+    return await Promise.all(Array.from({ length: perSecond * seconds }, (_, nth) => due(nth)))
+  } finally {
+    for (const pool of pools) pool.close()
+  }
 }
 
 /** `count` mails over `sessions` sessions, each as fast as it is answered. Resolves with mails a second. */
 export async function flatOut(load: Load, sessions: number, count: number): Promise<number> {
   let next = 0
-  const opened = await Promise.all(Array.from({ length: sessions }, () => Session.open(load.port)))
+  const opened = await Promise.all(
+    Array.from({ length: sessions }, (_, at) => Session.open(load.ports[at % load.ports.length] ?? 0)),
+  )
   const start = performance.now()
   await Promise.all(
     opened.map(async (session) => {

@@ -54,7 +54,10 @@ function watchRows(file: string): { seenAt: Map<string, number>; stop(): void } 
 async function latency(): Promise<{ accept: number[]; visible: number[] }> {
   const system = await startSystem(join(folder, 'latency'))
   const rows = watchRows(join(system.dataDir, 'store.db'))
-  const samples: Sample[] = await steady({ port: system.smtpPort, to, sizeOf: mixed }, RATE, SECONDS)
+  const samples: Sample[] = await steady(
+    { ports: [system.smtpPort], to, sizeOf: mixed },
+    { perSecond: RATE, seconds: SECONDS },
+  )
   for (let waited = 0; rows.seenAt.size < samples.length && waited < 20_000; waited += POLL_MS) await pause(POLL_MS)
   rows.stop()
   const listed = await ingestctlJson<unknown[]>(system.dataDir, ['messages', 'list', '--limit', '1000000'])
@@ -110,7 +113,7 @@ async function stopped(child: ChildProcess): Promise<void> {
 async function throughput(dataDir: string): Promise<Record<'smtpd' | 'peer' | 'all', number[]>> {
   const rates: Record<'smtpd' | 'peer' | 'all', number[]> = { smtpd: [], peer: [], all: [] }
   const race = async (name: keyof typeof rates, contestant: Contestant) => {
-    rates[name].push(await flatOut({ port: contestant.port, to, sizeOf: small }, SESSIONS, FLAT_COUNT))
+    rates[name].push(await flatOut({ ports: [contestant.port], to, sizeOf: small }, SESSIONS, FLAT_COUNT))
     await contestant.stop()
   }
   for (let round = 0; round < ROUNDS; round++) {
