@@ -1,5 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import specification from '@asyncapi/specs/schemas/3.1.0-without-$id.json' with { type: 'json' }
+import { Ajv } from 'ajv'
 import { Ajv2020, type AnySchemaObject } from 'ajv/dist/2020.js'
 import { describe, expect, test } from 'vitest'
 import { asyncapiDocument, asyncapiText } from './asyncapi.ts'
@@ -10,6 +12,7 @@ import { sampleOf } from './samples.ts'
 interface Message {
   headers: AnySchemaObject
   payload: AnySchemaObject
+  bindings: { kafka: { key: AnySchemaObject } }
   examples: { headers: Record<string, string>; payload: unknown }[]
 }
 interface Document {
@@ -35,6 +38,12 @@ test('schemas/asyncapi.json is committed as generated (make docs)', () => {
   expect(readFileSync(join(import.meta.dirname, '../../schemas/asyncapi.json'), 'utf8')).toBe(asyncapiText())
 })
 
+test("is what AsyncAPI's own schema asks for", () => {
+  const valid = new Ajv({ strict: false, validateFormats: false }).compile(specification)
+  expect(valid(document) || valid.errors).toBe(true)
+  expect(valid({ ...document, servers: { secured: { host: 'x' } } })).toBe(false)
+})
+
 test('each topic is a channel with its types, and every reference leads somewhere', () => {
   expect(Object.keys(document.channels)).toEqual(TOPICS)
   for (const type of EVENT_TYPES) expect(document.channels[topicOf(type)]?.messages).toHaveProperty([type])
@@ -44,16 +53,23 @@ test('each topic is a channel with its types, and every reference leads somewher
 })
 
 describe.each(EVENT_TYPES)('%s', (type) => {
-  const { headers, payload, examples } = document.components.messages[type]
+  const { headers, payload, bindings, examples } = document.components.messages[type]
   const [headersValid, payloadValid] = [ajv.compile(headers), ajv.compile(payload)]
 
-  test('its example is valid, and is an event', () => {
-    expect(examples).toHaveLength(1)
-    for (const example of examples) {
+  test('its examples are valid, and are events: one told, one told again', () => {
+    const events = examples.map((example) => {
       expect(payloadValid(example.payload)).toBe(true)
       expect(headersValid(example.headers)).toBe(true)
-      expect(fromBinary(example.headers, JSON.stringify(example.payload))).toEqual(sampleOf(type))
-    }
+      return fromBinary(example.headers, JSON.stringify(example.payload))
+    })
+    const replay = { id: expect.stringMatching(UUID) as unknown }
+    expect(events).toEqual([sampleOf(type), { ...sampleOf(type), replay }])
+  })
+
+  test('its key is described, and is the one we write', () => {
+    const keyValid = ajv.compile(bindings.kafka.key)
+    expect(keyValid(toBinary(sampleOf(type)).key)).toBe(true)
+    expect(keyValid('any')).toBe(false)
   })
 
   test('every header that we write is described, also those of a replay; without a required one it is refused', () => {

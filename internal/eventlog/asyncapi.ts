@@ -1,18 +1,32 @@
 // schemas/asyncapi.json: the topics for teams that consume them, with everything a client needs. AsyncAPI 3.1, Kafka bindings 0.5.0.
 
 import { toBinary } from './codec.ts'
-import { CATALOGUE, EVENT_TYPES, TOPICS, type EventType, type Topic } from './events.ts'
+import { CATALOGUE, EVENT_TYPES, TOPICS, type EventType, type MailEvent, type Topic } from './events.ts'
 import { sampleOf } from './samples.ts'
 import { dataSchemaOf } from './schemas.ts'
+import { deliveryRules, evolutionRules } from './rules.ts'
 import { wantedTopics } from './topics.ts'
 
 const BINDING_VERSION = '0.5.0'
 /** Major versions of topics and types carry what breaks; this counts what is added to the document. */
 const DOCUMENT_VERSION = '1.0.0'
 
-const DESCRIPTION = `Every fact about a message of inbound mail. Records are CloudEvents 1.0 in binary mode: the value is the data, attributes are headers.
-Delivery is at least once: remember ids (ce_id), or make effects upserts. Records of one message have one key and stay in order within a topic.
-Ignore fields and types that you do not know; treat an unknown status, reason or source as "other".`
+const DESCRIPTION = `Every fact about a message of inbound mail. Records are CloudEvents 1.0 in binary mode: the value is the data as JSON,
+attributes are headers of UTF-8 text. The key, the headers and the value of each type have a schema here.
+
+## For consumers
+
+${deliveryRules()}
+
+## What may change
+
+${evolutionRules()}`
+
+const CREDENTIALS: Readonly<Record<string, string>> = {
+  scramSha512: 'The login that the operator gave you; it needs READ and DESCRIBE on the topics and READ on your group.',
+  scramSha256: 'As scramSha512, where the brokers offer only this.',
+  plain: 'As scramSha512, where the brokers offer only this; over TLS alone.',
+}
 
 /** What each attribute says; headers are UTF-8 texts. */
 const HEADERS: Readonly<Record<string, { description: string; format?: string }>> = {
@@ -41,9 +55,21 @@ export function asyncapiDocument(): Record<string, unknown> {
     asyncapi: '3.1.0',
     info: { title: 'Inbound mail events', version: DOCUMENT_VERSION, description: DESCRIPTION },
     defaultContentType: 'application/json',
+    servers: {
+      secured: {
+        ...server('kafka-secure', 'SASL over TLS.'),
+        security: Object.keys(CREDENTIALS).map((name) => ref(`components/securitySchemes/${name}`)),
+      },
+      plain: server('kafka', 'Without TLS and login, inside a trusted network.'),
+    },
     channels: Object.fromEntries(TOPICS.map((topic) => [topic, channel(topic)])),
     operations: Object.fromEntries(TOPICS.map((topic) => [`publish.${topic}`, operation(topic)])),
-    components: { messages: Object.fromEntries(EVENT_TYPES.map((type) => [type, message(type)])) },
+    components: {
+      messages: Object.fromEntries(EVENT_TYPES.map((type) => [type, message(type)])),
+      securitySchemes: Object.fromEntries(
+        Object.entries(CREDENTIALS).map(([type, description]) => [type, { type, description }]),
+      ),
+    },
   }
 }
 
@@ -52,6 +78,12 @@ export const asyncapiText = (): string => `${JSON.stringify(asyncapiDocument(), 
 
 const typesOf = (topic: Topic): EventType[] => EVENT_TYPES.filter((type) => CATALOGUE[type].topic === topic)
 const ref = (path: string) => ({ $ref: `#/${path}` })
+
+/** Where it is depends on the deployment, so the document has a variable for it. */
+function server(protocol: 'kafka' | 'kafka-secure', description: string): Record<string, unknown> {
+  const broker = { description: 'host:port of any broker; clients find the others.', default: 'localhost:9092' }
+  return { host: '{broker}', protocol, description, variables: { broker } }
+}
 
 function channel(topic: Topic): Record<string, unknown> {
   const shape = wantedTopics({ prefix: '', replication: 3 }).find(({ name }) => name === topic)
@@ -67,7 +99,8 @@ function channel(topic: Topic): Record<string, unknown> {
   }
   return {
     address: topic,
-    description: 'Numbers are the defaults; a deployment may choose others, and a prefix of the name.',
+    description:
+      'Numbers are the defaults; a deployment may choose others, and put a prefix before the name (KAFKA_TOPIC_PREFIX).',
     messages: Object.fromEntries(typesOf(topic).map((type) => [type, ref(`components/messages/${type}`)])),
     bindings: { kafka },
   }
@@ -76,13 +109,14 @@ function channel(topic: Topic): Record<string, unknown> {
 function operation(topic: Topic): Record<string, unknown> {
   return {
     action: 'send',
+    summary: 'The product appends; consumers receive.',
     channel: ref(`channels/${topic}`),
     messages: typesOf(topic).map((type) => ref(`channels/${topic}/messages/${type}`)),
   }
 }
 
 function message(type: EventType): Record<string, unknown> {
-  const { headers, value } = toBinary(sampleOf(type))
+  const { headers } = toBinary(sampleOf(type))
   const { description, data } = CATALOGUE[type]
   const key = { type: 'string', format: 'uuid', description: 'Id of the message.' }
   return {
@@ -92,9 +126,23 @@ function message(type: EventType): Record<string, unknown> {
     contentType: 'application/json',
     headers: headerSchema(type, Object.keys(headers)),
     payload: data,
+    correlationId: {
+      location: '$message.header#/traceparent',
+      description: 'The trace of the message, from MAIL FROM on.',
+    },
     bindings: { kafka: { key, bindingVersion: BINDING_VERSION } },
-    examples: [{ name: type, headers, payload: JSON.parse(value) as unknown }],
+    examples: [
+      example('told', sampleOf(type)),
+      example('told again by a replay', { ...sampleOf(type), replay: { id: REPLAY_ID } }),
+    ],
   }
+}
+
+const REPLAY_ID = '019a8b2c-4d5e-7f60-8a1b-2c3d4e5f6072'
+
+function example(name: string, event: MailEvent): Record<string, unknown> {
+  const { headers, value } = toBinary(event)
+  return { name, headers, payload: JSON.parse(value) as unknown }
 }
 
 /** What every event of ours has is required; what only replays have is not. */

@@ -3,6 +3,7 @@
 import { STRUCTURED_TYPE, toBinary, toStructured } from './codec.ts'
 import { CATALOGUE, EVENT_TYPES, TOPICS, type EventType } from './events.ts'
 import { sampleOf } from './samples.ts'
+import { deliveryRules, evolutionRules } from './rules.ts'
 import { dataSchemaOf } from './schemas.ts'
 
 const INTRODUCTION = `# Events
@@ -14,24 +15,15 @@ Every fact about a message is an event in the log: a [CloudEvents 1.0](https://c
 
 const SEMANTICS = `## Delivery
 
-- **At least once.** An event is appended after the durable step that it names. A crash between the two appends it again,
-  with the same id.
-- **Duplicates** have the same \`id\`: it derives from type, message and occurrence (UUIDv5), never from when or where it was
-  told. \`time\` and durations of a repeated \`objectstore.uploaded\` may differ. Remember ids, or make effects upserts.
-- **Order** holds for one key, the message id: its events of one topic stand in the order in which they happened.
-  Between topics there is none.
-- **Offsets** of a topic begin at 0 and have no gaps. A consumer keeps its own checkpoint, in the transaction of its effects,
-  and starts anywhere: at an offset or at a time.
-- **Replays** are new records with the old id and the attributes \`replayid\` (which replay) and \`replayof\` (the id told again);
-  \`force\` is \`duplicate\` where the operator asks for work on what would count as a duplicate.
-- **Trace.** \`traceparent\` is the trace begun at MAIL FROM, the one that the 250 reply quotes.
-- **Privacy.** Ids, sizes, digests and the sender's domain; no subjects, bodies or addresses.
+${deliveryRules()}
 
-## Evolution
+## What may change
 
-Fields are only added, and only optional ones. Ignore fields and types that you do not know; treat an unknown value of a status,
-reason or source as "other". A breaking change is a new major version with a \`dataschema\` of its own, told beside the old one for one
-retention period.
+${evolutionRules()}
+
+\`make check\` compares the schemas, keys, headers and topics with those of the commit before, of the main branch and of the last
+release, and refuses what never comes. Records as they once stood in the log are kept in \`schemas/fixtures/\`; they are never edited, and each
+must still be read.
 `
 
 /** What docs/events.md says. `reasons` are those of quarantine with their meanings, which another package owns. */

@@ -1,5 +1,12 @@
 import { describe, expect, test } from 'vitest'
-import { compatibilityProblems, type ComparedSchema } from './compatibility.ts'
+import { asyncapiDocument } from './asyncapi.ts'
+import {
+  compatibilityProblems,
+  documentProblems,
+  folderProblems,
+  type ComparedDocument,
+  type ComparedSchema,
+} from './compatibility.ts'
 import { schemaFiles } from './schemas.ts'
 
 const field = (schema: ComparedSchema): ComparedSchema => ({
@@ -56,6 +63,8 @@ describe('a schema may follow another', () => {
     ['a lower minimum', field({ minimum: 1 }), field({ minimum: 0 }), []],
     ['a new maximum', field({}), field({ maxLength: 9 }), ['/a: maxLength becomes 9']],
     ['a higher maximum', field({ maxItems: 1 }), field({ maxItems: 2 }), []],
+    ['a keyword that is not compared', field({}), field({ oneOf: [text] }), ['/a: oneOf changes']],
+    ['the same such keyword', field({ oneOf: [text] }), field({ oneOf: [text], title: 'new' }), []],
     [
       'closed to other fields',
       field(text),
@@ -73,5 +82,82 @@ describe('a schema may follow another', () => {
   test.each(schemaFiles())('$path may follow itself', ({ text }) => {
     const schema = JSON.parse(text) as ComparedSchema
     expect(compatibilityProblems(schema, schema)).toEqual([])
+  })
+})
+
+describe('topics may follow others', () => {
+  const document = () => structuredClone(asyncapiDocument()) as unknown as ComparedDocument
+  /** The document with the value at `path` replaced, or removed. */
+  function changed(path: readonly string[], value?: unknown): ComparedDocument {
+    const copy = document()
+    const name = path.at(-1) ?? ''
+    const parent = path
+      .slice(0, -1)
+      .reduce((at, step) => at[step] as Record<string, unknown>, copy as unknown as Record<string, unknown>)
+    if (value === undefined) delete parent[name]
+    else parent[name] = value
+    return copy
+  }
+  const [topic, type] = ['mail.ingest.v1', 'ingest.received']
+  const message = ['components', 'messages', type]
+
+  test.each<[string, ComparedDocument, string[]]>([
+    ['nothing changed', document(), []],
+    ['another text', changed(['info', 'description'], 'new'), []],
+    ['a new topic', changed(['channels', 'mail.new.v1'], { address: 'mail.new.v1', messages: {} }), []],
+    ['a new type in a topic', changed(['channels', topic, 'messages', 'new'], {}), []],
+    ['a new header', changed([...message, 'headers', 'properties', 'ce_new'], { type: 'string' }), []],
+    ['a topic removed', changed(['channels', topic]), [`topic ${topic} is removed`]],
+    ['a topic renamed', changed(['channels', topic, 'address'], 'other'), [`topic ${topic} is renamed to other`]],
+    [
+      'a type moved to another topic',
+      changed(['channels', topic, 'messages', type]),
+      [`type ${type} is no longer in topic ${topic}`],
+    ],
+    ['a type removed', changed(message), [`type ${type} is removed`]],
+    [
+      'another key of the same form',
+      changed([...message, 'bindings', 'kafka', 'key', 'description'], 'Id of the tenant.'),
+      [`${type} key changes`],
+    ],
+    [
+      'another content type',
+      changed([...message, 'contentType'], 'text/xml'),
+      [`${type} content type becomes text/xml`],
+    ],
+    [
+      'a header removed',
+      changed([...message, 'headers', 'properties', 'ce_replayid']),
+      [`${type} headers /: field ce_replayid is removed`],
+    ],
+    [
+      'another major version under the same name',
+      changed([...message, 'headers', 'properties', 'ce_dataschema', 'const'], 'v2'),
+      [`${type} headers /ce_dataschema: const becomes "v2"`],
+    ],
+    [
+      'a field of the data removed',
+      changed([...message, 'payload', 'properties', 'sha256']),
+      [`${type} data /: field sha256 is removed`],
+    ],
+  ])('%s', (_name, next, problems) => expect(documentProblems(document(), next)).toEqual(problems))
+})
+
+describe('a folder of schemas may follow another', () => {
+  const folder = (path: string, text: string) => new Map([[path, text]])
+  const [schema, fixture] = ['schemas/events/x/v1.json', 'schemas/fixtures/x/v1/told.json']
+
+  test.each<[string, string, string, string | undefined, string[]]>([
+    ['a schema that may follow', schema, '{}', '{"title":"x"}', []],
+    ['a schema that may not', schema, '{}', '{"type":"object"}', [`${schema}: /: type changes from any to object`]],
+    ['a schema removed', schema, '{}', undefined, [`${schema}: removed`]],
+    ['a record removed', fixture, '{}', undefined, [`${fixture}: removed`]],
+    ['a record edited', fixture, '{}', '{ }', [`${fixture}: edited; add a file instead`]],
+  ])('%s', (_name, path, old, next, problems) => {
+    expect(folderProblems(folder(path, old), next === undefined ? new Map() : folder(path, next))).toEqual(problems)
+  })
+
+  test('what is new is not compared', () => {
+    expect(folderProblems(new Map(), folder(schema, '{}'))).toEqual([])
   })
 })
