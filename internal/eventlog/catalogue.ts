@@ -24,6 +24,12 @@ ${evolutionRules()}
 \`make check\` compares the schemas, keys, headers and topics with those of the commit before, of the main branch and of the last
 release, and refuses what never comes. Records as they once stood in the log are kept in \`schemas/fixtures/\`; they are never edited, and each
 must still be read.
+
+## Consumers
+
+[asyncapi.json](../schemas/asyncapi.json) is all that a consumer needs: topics, keys, headers, schemas, examples and the rules above. In
+[examples/consumers](../examples/consumers/README.md) are three small programs that were written with it alone, in Node, Python and
+Java, each with its language's usual client; they run on a real broker in \`make test-engines\`.
 `
 
 /** What docs/events.md says. `reasons` are those of quarantine with their meanings, which another package owns. */

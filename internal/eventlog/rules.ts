@@ -18,7 +18,7 @@ const DELIVERY: Readonly<Record<string, string>> = {
   Privacy: "Ids, sizes, digests and the sender's domain; no subjects, bodies or addresses.",
 }
 
-/** What may change without notice, and what never does. Each "never" is a case of compatibility.test.ts. */
+/** What may change without notice, and what never does: compatibility.ts refuses it, identity.test.ts pins the ids. */
 const MAY = [
   'a new optional field; a new optional header',
   'a new type in a topic; a new topic',
