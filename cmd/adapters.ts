@@ -4,9 +4,11 @@ import { readFileSync } from 'node:fs'
 import type { BlobStore } from '../internal/blob/blob.ts'
 import { engineOf, enginePath, type Config } from '../internal/config/config.ts'
 import type { Topics } from '../internal/cli/cli.ts'
-import type { EventLog, Queryable } from '../internal/eventlog/eventlog.ts'
+import type { EventLog, Keeping, Queryable } from '../internal/eventlog/eventlog.ts'
 import type { Clock, Ids, Log } from '../internal/ports/ports.ts'
 import type { Store } from '../internal/store/store.ts'
+
+const DAY_MS = 86_400_000
 
 /** What adapters need beside their URL. */
 export interface Parts {
@@ -40,7 +42,7 @@ export async function blobsOf(config: Config, { clock, ids }: Parts): Promise<Bl
 export async function eventLogOf(
   config: Config,
   { clock, ids, log, readOnly = false }: Parts & Opening,
-): Promise<EventLog & Partial<Queryable>> {
+): Promise<EventLog & Keeping & Partial<Queryable>> {
   const url = config.eventLogUrl
   if (isEmbedded(url)) {
     const { sqliteEventLog } = await import('../internal/eventlog/sqlite.ts')
@@ -71,14 +73,24 @@ export async function storeOf(config: Config, opening: Opening = {}): Promise<St
   return openPostgresStore({ url, poolMax, statementTimeoutMs, readOnly: opening.readOnly ?? false })
 }
 
-/** The topics of the cluster, as KAFKA_REPLICATION and KAFKA_TOPIC_PREFIX want them; undefined where the event log has none. */
+/** The topics of the cluster, as the settings KAFKA_… want them; undefined where the event log has none. */
 export async function topicsOf(config: Config, { clock, log }: Parts): Promise<Topics | undefined> {
   if (isEmbedded(config.eventLogUrl)) return undefined
   const { brokersOf, securityOf } = await import('../internal/eventlog/kafka.ts')
   const { kafkaTopics } = await import('../internal/eventlog/kafka-topics.ts')
   const security = securityOf(securityTexts(config))
   const topics = kafkaTopics({ brokers: brokersOf(config.eventLogUrl), ...security, clock, log })
-  const wanted = { prefix: config.kafkaTopicPrefix, replication: config.kafkaReplication }
+  const wanted = {
+    prefix: config.kafkaTopicPrefix,
+    replication: config.kafkaReplication,
+    minInsync: config.kafkaMinInsyncReplicas,
+    partitions: config.kafkaPartitions,
+    retentionMs: {
+      'mail.ingest.v1': config.kafkaIngestRetentionDays * DAY_MS,
+      'mail.messages.v1': config.kafkaMessagesRetentionDays * DAY_MS,
+      deadLetters: config.kafkaDeadLetterRetentionDays * DAY_MS,
+    },
+  }
   return { ...topics, plan: (options) => topics.plan(wanted, options) }
 }
 

@@ -4,7 +4,7 @@ import { dirname } from 'node:path'
 import { measured as measuredBlobs, type BlobStore } from '../internal/blob/blob.ts'
 import { enginePath } from '../internal/config/config.ts'
 import type { Part } from '../internal/daemon/daemon.ts'
-import { measured as measuredLog, type EventLog } from '../internal/eventlog/eventlog.ts'
+import { measured as measuredLog, type EventLog, type Keeping } from '../internal/eventlog/eventlog.ts'
 import type { Store } from '../internal/store/store.ts'
 import { blobsOf, eventLogOf, isEmbedded, storeOf } from './adapters.ts'
 import { makeWritable, plainly, type Surroundings } from './main.ts'
@@ -12,7 +12,7 @@ import { makeWritable, plainly, type Surroundings } from './main.ts'
 /** What uploaderd and indexerd work on. */
 export interface Engines {
   blobs: BlobStore
-  log: EventLog
+  log: EventLog & Keeping
   store: Store
 }
 

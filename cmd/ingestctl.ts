@@ -30,7 +30,7 @@ function mustBeThere(url: string, what: string): void {
   }
 }
 
-const isQueryable = (log: EventLog & Partial<Queryable>): log is EventLog & Queryable => log.query !== undefined
+const isQueryable = <L extends EventLog>(log: L & Partial<Queryable>): log is L & Queryable => log.query !== undefined
 
 function enginesOf(config: () => Config): Engines {
   const opened = new Map<string, Promise<object>>()

@@ -14,7 +14,7 @@ import { listEvents, type EventRow, type Store } from '../internal/store/store.t
 const PAGE = 1000
 
 /** `log` with the questions put to the store, which is opened at the first one. */
-export function projected(log: EventLog, store: () => Promise<Store>): EventLog & Queryable {
+export function projected<L extends EventLog>(log: L, store: () => Promise<Store>): L & Queryable {
   return { ...log, query: async (wanted) => query(await store(), wanted) }
 }
 

@@ -6,6 +6,7 @@ import { random, type Check, type Part } from '../internal/daemon/daemon.ts'
 import { refreshDirectory, Refresher } from '../internal/directory/refresher.ts'
 import { openDirectory } from '../internal/directory/snapshot.ts'
 import { parsePath, type Mailbox } from '../internal/envelope/envelope.ts'
+import { watchDeadLetters } from '../internal/eventlog/eventlog.ts'
 import { indexer, type Indexed } from '../internal/indexer/indexer.ts'
 import { parserPool } from '../internal/message/message.ts'
 import type { Log } from '../internal/ports/ports.ts'
@@ -203,6 +204,9 @@ export async function startIndexerd(
   const parts: Part[] = [
     { name: 'parsers', stop: () => parsers.close() },
     looping(log, 'indexer', (signal) => stage.run(signal)),
+    looping(log, 'dead letters', (signal) =>
+      watchDeadLetters(engines.log.deadLetters, { registry, clock, log, signal }),
+    ),
   ]
   return { parts, checks: [] }
 }

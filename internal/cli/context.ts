@@ -4,7 +4,7 @@
 import type { Readable } from 'node:stream'
 import type { BlobStore } from '../blob/blob.ts'
 import type { Config, Environment } from '../config/config.ts'
-import type { EventLog, Queryable, TopicStep } from '../eventlog/eventlog.ts'
+import type { EventLog, Keeping, Queryable, TopicStep } from '../eventlog/eventlog.ts'
 import type { ParserPool } from '../message/message.ts'
 import type { Clock, Ids } from '../ports/ports.ts'
 import type { Store } from '../store/store.ts'
@@ -25,7 +25,7 @@ export interface Topics {
 /** The engines of the settings. A place where nothing was ever started rejects with CliError `unavailable`. */
 export interface Engines {
   store(access: Access): Promise<Store>
-  log(access: Access): Promise<EventLog & Queryable>
+  log(access: Access): Promise<EventLog & Queryable & Keeping>
   blobs(): Promise<BlobStore>
   /** Topics of the cluster; rejects with CliError `usage` where the event log has none to make. */
   topics(): Promise<Topics>

@@ -57,6 +57,14 @@ describe('settings', () => {
     expect(problemsOf({ SPOOL_FREE_MIN: '100', SPOOL_FREE_RESUME: '99' })).toContain('SPOOL_FREE_RESUME')
   })
 
+  test('of the replicas one may be away unless told otherwise; more than there are never acknowledge', () => {
+    const least = (KAFKA_REPLICATION: string) => loadConfig({ KAFKA_REPLICATION }).kafkaMinInsyncReplicas
+    expect(['1', '2', '3', '5'].map(least)).toEqual([1, 1, 2, 4])
+    expect(loadConfig({ KAFKA_MIN_INSYNC_REPLICAS: '3' }).kafkaMinInsyncReplicas).toBe(3)
+    const wrong = problemsOf({ KAFKA_REPLICATION: '2', KAFKA_MIN_INSYNC_REPLICAS: '3' })
+    expect(wrong).toContain('KAFKA_MIN_INSYNC_REPLICAS: must not be above KAFKA_REPLICATION (2), got "3"')
+  })
+
   test('zero is a value, not a missing one', () => {
     expect(loadConfig({ INDEX_RETRIES: '0' }).indexRetries).toBe(0)
   })

@@ -50,11 +50,21 @@ export function loadConfig(environment: Environment): Config {
   return values as Config
 }
 
-/** What settings must keep among each other. */
+/** What settings must keep among each other: the first must not be `wrong` beside the second. */
+const RELATIONS = [
+  { one: 'spoolFreeResume', other: 'spoolFreeMin', wrong: (one: number, other: number) => one < other, not: 'below' },
+  {
+    one: 'kafkaMinInsyncReplicas',
+    other: 'kafkaReplication',
+    wrong: (one: number, other: number) => one > other,
+    not: 'above',
+  },
+] as const
+
 function relations(config: Partial<Config>): string[] {
-  const { spoolFreeMin, spoolFreeResume } = config
-  const wrong = spoolFreeMin !== undefined && spoolFreeResume !== undefined && spoolFreeResume < spoolFreeMin
-  return wrong
-    ? [`SPOOL_FREE_RESUME: must not be below SPOOL_FREE_MIN (${spoolFreeMin}), got "${spoolFreeResume}"`]
-    : []
+  return RELATIONS.flatMap(({ one, other, wrong, not }) => {
+    const [value, limit] = [config[one], config[other]]
+    if (value === undefined || limit === undefined || !wrong(value, limit)) return []
+    return [`${SETTINGS[one].env}: must not be ${not} ${SETTINGS[other].env} (${limit}), got "${value}"`]
+  })
 }

@@ -9,7 +9,7 @@ export interface Setting<T> {
   env: string
   fallback: Default
   /** Empty for texts and URLs. */
-  unit: '' | 'bytes' | 'ms' | 'count'
+  unit: '' | 'bytes' | 'ms' | 'days' | 'count'
   meaning: string
   /** Holds a password: never printed. */
   secret: boolean
@@ -30,6 +30,9 @@ function setting<T>(
 const MIB = 1024 * 1024
 const mib = (count: number) => String(count * MIB)
 const GIB = 1024 * MIB
+
+/** One fewer than a number, and at least 1; of anything else the words for it, as documents show a default. */
+const oneLess = (count: string) => (/^\d+$/.test(count) ? String(Math.max(1, Number(count) - 1)) : `${count} - 1`)
 
 // One statement a line: the table reads as a table.
 // prettier-ignore
@@ -72,6 +75,11 @@ export const SETTINGS = {
   kafkaSaslPassword: setting('KAFKA_SASL_PASSWORD', parse.anything, '', 'Password to log in to Kafka with.', '', true),
   kafkaTopicPrefix: setting('KAFKA_TOPIC_PREFIX', parse.anything, '', 'Stands before every topic name, with its dot: `com.example.`.'),
   kafkaReplication: setting('KAFKA_REPLICATION', parse.whole(1, 100), '3', 'Copies of each partition that `topics apply` asks for.', 'count'),
+  kafkaMinInsyncReplicas: setting('KAFKA_MIN_INSYNC_REPLICAS', parse.whole(1, 100), (of) => oneLess(of('KAFKA_REPLICATION')), 'Copies that must have an event before it is acknowledged; at least 1, at most KAFKA_REPLICATION.', 'count'),
+  kafkaPartitions: setting('KAFKA_PARTITIONS', parse.whole(1, 10_000), '12', 'Partitions of each topic: how many indexers can share the work. Chosen for years: growing breaks the order of keys.', 'count'),
+  kafkaIngestRetentionDays: setting('KAFKA_INGEST_RETENTION_DAYS', parse.whole(1, 36_500), '14', 'How long mail.ingest.v1 keeps its events.', 'days'),
+  kafkaMessagesRetentionDays: setting('KAFKA_MESSAGES_RETENTION_DAYS', parse.whole(1, 36_500), '30', 'How long mail.messages.v1 keeps its events.', 'days'),
+  kafkaDeadLetterRetentionDays: setting('KAFKA_DEAD_LETTER_RETENTION_DAYS', parse.whole(1, 36_500), '30', 'How long the topics of dead letters keep theirs.', 'days'),
 
   uploadConcurrency: setting('UPLOAD_CONCURRENCY', parse.whole(1, 256), '16', 'Entries on their way from the spool to the object store at one time.', 'count'),
   uploadRetryMaxMs: setting('UPLOAD_RETRY_MAX_MS', parse.whole(100, 3_600_000), '30000', 'Longest pause between two tries while the object store or the event log fails.', 'ms'),

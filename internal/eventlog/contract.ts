@@ -2,19 +2,40 @@
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { EventLogError, type Consumption, type EventLog, type LoggedEvent, type MailEvent } from './eventlog.ts'
+import { deadLetterContract } from './contract-dead-letters.ts'
+import {
+  EventLogError,
+  type Consumption,
+  type EventLog,
+  type Keeping,
+  type LoggedEvent,
+  type MailEvent,
+} from './eventlog.ts'
 import { sampleOf } from './samples.ts'
 import { received } from './testing/records.ts'
 
 /** One empty log and what a test may do to its engine. */
 export interface EventLogFixture {
   /** A connection of its own to the same data; called again it is a restart, or another reader. The fixture closes it. */
-  open(): Promise<EventLog>
+  open(): Promise<EventLog & Keeping>
   /** Makes appends fail until the returned function is called. */
   outage(): Promise<() => Promise<void>>
   /** Appends `count` events of `received(tag, n)` from another process, one at a time. */
   appendElsewhere(tag: string, count: number): Promise<void>
+  /** Puts a record on `mail.ingest.v1`, whatever it is. */
+  appendRaw(record: RawRecord): Promise<void>
+  /** Every record of `mail.ingest.v1`. */
+  readRaw(): Promise<RawRecord[]>
+  /** Makes keeping dead letters fail, and reading not, until the returned function is called. */
+  deadLetterOutage(): Promise<() => Promise<void>>
   close(): Promise<void>
+}
+
+/** A record without a meaning. */
+export interface RawRecord {
+  key: string
+  headers: Record<string, string>
+  value: string
 }
 
 const TOPIC = 'mail.ingest.v1'
@@ -43,7 +64,7 @@ const upTo = (count: number, from = 0) => Array.from({ length: count - from }, (
 export function eventLogContract(name: string, make: () => Promise<EventLogFixture>): void {
   describe(`event log: ${name}`, () => {
     let fixture: EventLogFixture
-    let log: EventLog
+    let log: EventLog & Keeping
     beforeEach(async () => {
       fixture = await make()
       log = await fixture.open()
@@ -52,6 +73,7 @@ export function eventLogContract(name: string, make: () => Promise<EventLogFixtu
 
     reading(() => log)
     following(() => ({ fixture, log }))
+    deadLetterContract(() => ({ fixture, log }))
 
     test('a restart keeps events and offsets, and goes on with the next', async () => {
       await log.append(many('a', 3))

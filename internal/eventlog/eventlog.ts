@@ -3,12 +3,21 @@
 // Events with one key (the message id) keep their order. Delivery is at least once; event ids are stable, so a consumer that
 // remembers ids, or whose effect is an upsert, sees each fact once. The vocabulary is in events.ts.
 
+import type { DeadLetters, Unreadable } from './dead-letters.ts'
 import type { EventType, MailEvent } from './events.ts'
 
 export { CodecError, fromBinary, fromStructured, toBinary, toStructured, type BinaryEvent } from './codec.ts'
+export {
+  GROUPS,
+  type DeadLetter,
+  type DeadLetterQuery,
+  type DeadLetterReason,
+  type DeadLetters,
+  type Unreadable,
+} from './dead-letters.ts'
 export { eventCatalogueMarkdown } from './catalogue.ts'
 export { EVENT_LOG_FAULTS, EventLogError, type EventLogFault } from './fault.ts'
-export { measured } from './measured.ts'
+export { measured, watchDeadLetters } from './measured.ts'
 export { stepText, type TopicStep } from './topics.ts'
 export { dataSchemaOf, schemaFiles, validateData, type SchemaFile } from './schemas.ts'
 export {
@@ -53,6 +62,11 @@ export interface Consumption {
   signal: AbortSignal
   /** Stop at the present end of the log instead of waiting for more. */
   untilEnd?: boolean
+  /**
+   * Told of each record that is no event: for a group once it is kept as a dead letter, which is before any event behind it is
+   * handed over; for a reader without a group as it is passed over.
+   */
+  unreadable?: (record: Unreadable) => void
 }
 
 /** The log. Trouble of the engine rejects with EventLogError; callers retry with backoff. An event whose data its schema forbids is a bug: TypeError. */
@@ -66,6 +80,11 @@ export interface EventLog {
   /** For each partition of `topic` the first offset appended at or after `timeMs`. */
   offsetsAt(topic: string, timeMs: number): Promise<Position[]>
   close(): Promise<void>
+}
+
+/** Logs that keep what a group cannot read have this as well. */
+export interface Keeping {
+  deadLetters: DeadLetters
 }
 
 /** What to look for; every field given must match. Times are milliseconds since 1970 and look at the event's own time. */

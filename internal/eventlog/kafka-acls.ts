@@ -1,14 +1,18 @@
 // The least that a Kafka cluster must allow us; docs/kafka.md shows the same rows, and the test on a secured broker grants no more.
 
+import { GROUPS } from './dead-letters.ts'
+
 export interface Acl {
   resource: 'TOPIC' | 'GROUP'
   /** Without the prefix of the wire. */
   name: string
   /** Every resource whose name begins so. */
   prefixed: boolean
-  operations: readonly ('READ' | 'WRITE' | 'DESCRIBE' | 'DESCRIBE_CONFIGS')[]
+  operations: readonly ('READ' | 'WRITE' | 'DELETE' | 'DESCRIBE' | 'DESCRIBE_CONFIGS')[]
   why: string
 }
+
+const deadLetters = (group: string) => ({ resource: 'TOPIC', name: `${group}.mail.`, prefixed: true }) as const
 
 export const ACLS: readonly Acl[] = [
   {
@@ -32,13 +36,12 @@ export const ACLS: readonly Acl[] = [
     operations: ['DESCRIBE_CONFIGS'],
     why: 'ingestctl topics plan',
   },
-  {
-    resource: 'GROUP',
-    name: 'indexer',
-    prefixed: true,
-    operations: ['READ'],
-    why: 'indexerd is a member of its group',
-  },
+  ...Object.keys(GROUPS).flatMap((group): Acl[] => [
+    { ...deadLetters(group), operations: ['WRITE', 'DESCRIBE'], why: 'indexerd keeps dead letters' },
+    { ...deadLetters(group), operations: ['READ', 'DESCRIBE_CONFIGS'], why: 'ingestctl dlq and topics plan' },
+    { ...deadLetters(group), operations: ['DELETE'], why: 'ingestctl dlq replay and drop forget (DeleteRecords)' },
+    { resource: 'GROUP', name: group, prefixed: true, operations: ['READ'], why: 'indexerd is a member of the group' },
+  ]),
   {
     resource: 'GROUP',
     name: 'mail-ingest-reader-',

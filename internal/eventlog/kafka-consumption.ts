@@ -6,12 +6,13 @@
 
 import type { Batch, Consumer, EachBatchPayload, Kafka, KafkaMessage } from 'kafkajs'
 import type { Clock, Log } from '../ports/ports.ts'
-import type { Consumption, LoggedEvent } from './eventlog.ts'
+import type { CodecError } from './codec.ts'
+import { runsOf, unreadable, type Run } from './dead-letters.ts'
+import type { Consumption } from './eventlog.ts'
 import { EventLogError } from './fault.ts'
 import { asEventLogError, leave, mayPass, metadataMaxAge, RETRY, within, type Desk } from './kafka-client.ts'
 import { Handoff } from './kafka-handoff.ts'
 import { Places, placeName, type Place } from './kafka-places.ts'
-import { eventOf } from './kafka-records.ts'
 
 /** A member that is silent for so long has lost its partitions: the longest pause after a kill. */
 const SESSION_MS = 10_000
@@ -29,8 +30,14 @@ const TROUBLE_MAX_MS = 30_000
 const RESTART_PAUSE_MS = 300
 /** The end of an iteration waits so long for the member to leave its group; then that goes on alone. */
 const LEAVE_MAX_MS = 5000
+/** A partition whose dead letter cannot be kept rests so long before it is read again, doubling up to the longest. */
+const REST_MS = 250
+const REST_MAX_MS = 10_000
 
-export interface ConsumptionOptions {
+/** A record that cannot be read, with the reason. */
+type Dead = Run<KafkaMessage, never>['dead']
+
+export interface ConsumptionOptions<T> {
   kafka: Kafka
   desk: Desk
   clock: Clock
@@ -40,13 +47,17 @@ export interface ConsumptionOptions {
   plain: (wire: string) => string
   /** Group of an iteration that shares with nobody; fresh each time. */
   readerGroup: () => string
+  /** What a record is: something for the caller, nothing, or dead. */
+  judge: (place: { topic: string; partition: number }, message: KafkaMessage) => readonly T[] | CodecError
+  /** Keeps records of one partition as dead letters of a group; durable when it resolves. Rejects with EventLogError. */
+  keepDead: (dead: Dead, of: { group: string; topic: string; partition: number; attempts: number }) => Promise<void>
 }
 
 /** The batches that `want` asks for. Rejects with EventLogError when kafkajs has used up its tries. */
-export async function* consumption(
-  options: ConsumptionOptions,
+export async function* consumption<T>(
+  options: ConsumptionOptions<T>,
   want: Consumption,
-): AsyncGenerator<readonly LoggedEvent[], void> {
+): AsyncGenerator<readonly T[], void> {
   if (want.signal.aborted) return
   const reading = new Reading(options, want)
   const stop = () => reading.handoff.end()
@@ -64,9 +75,9 @@ export async function* consumption(
   }
 }
 
-class Reading {
-  readonly handoff = new Handoff<readonly LoggedEvent[]>()
-  readonly #options: ConsumptionOptions
+class Reading<T> {
+  readonly handoff = new Handoff<readonly T[]>()
+  readonly #options: ConsumptionOptions<T>
   readonly #want: Consumption
   readonly #places = new Places()
   /** Lasts as long as the present assignment. */
@@ -78,7 +89,7 @@ class Reading {
   /** When the group or a broker last answered as it should; the clock's monotonic. */
   #wellAt: number
 
-  constructor(options: ConsumptionOptions, want: Consumption) {
+  constructor(options: ConsumptionOptions<T>, want: Consumption) {
     this.#options = options
     this.#want = want
     this.#wellAt = options.clock.monotonic()
@@ -185,7 +196,7 @@ class Reading {
       return partitions.map((partition): Place => {
         // A partition added while we read has no end of its own: nothing of it was there when we began.
         const end = this.#ends === undefined ? Infinity : (this.#ends.get(placeName(topic, partition)) ?? 0)
-        return { topic, partition, ready: Promise.resolve(), next: -1, end }
+        return { topic, partition, ready: Promise.resolve(), next: -1, end, attempts: 1 }
       })
     })
     this.#places.assign(places)
@@ -258,10 +269,12 @@ class Reading {
     }
     const wanted = batch.messages.filter(({ offset }) => Number(offset) < place.end)
     let read = true
-    for (const piece of pieces(wanted, this.#want.batchMax)) {
-      read = await this.#give(place, piece, payload)
+    for (const run of runsOf(wanted, (message) => this.#judge(place, message), this.#want.batchMax)) {
+      read = await (run.dead.length > 0
+        ? this.#keepDead(place, run.dead, payload)
+        : this.#give(place, run.events, payload))
       if (!read) break
-      place.next = Number(piece.at(-1)?.offset) + 1
+      place.next = Number(run.last.offset) + 1
       payload.resolveOffset(String(place.next - 1))
     }
     // Offsets without a message count as read with the messages around them.
@@ -270,10 +283,53 @@ class Reading {
     this.#checkFinished()
   }
 
-  /** True when the caller came back from the piece, and the partition is still ours. */
-  async #give(place: Place, piece: readonly KafkaMessage[], payload: EachBatchPayload): Promise<boolean> {
-    const { topic, partition } = place
-    const events = piece.flatMap((message) => eventOf({ topic, partition }, message, this.#options.log))
+  /** Only a group has dead letters; who reads alone is told, and goes on. */
+  #judge({ topic, partition }: Place, message: KafkaMessage): readonly T[] | CodecError {
+    const judged = this.#options.judge({ topic, partition }, message)
+    if (!(judged instanceof Error) || this.#want.group !== undefined) return judged
+    this.#tell({ topic, partition }, { item: message, error: judged })
+    return []
+  }
+
+  #tell(place: { topic: string; partition: number }, { item, error }: Dead[number]): void {
+    const record = unreadable({ ...place, offset: Number(item.offset) }, error)
+    const { group } = this.#want
+    this.#options.log.warn(
+      { ...record, group },
+      group === undefined ? 'event skipped' : 'event set aside as a dead letter',
+    )
+    this.#want.unreadable?.(record)
+  }
+
+  /** True when they are kept, and the partition is still ours. Else it rests, and is read again from the first of them. */
+  async #keepDead(place: Place, dead: Dead, payload: EachBatchPayload): Promise<boolean> {
+    const { topic, partition, attempts } = place
+    const group = this.#want.group ?? ''
+    try {
+      await this.#alive(this.#options.keepDead(dead, { group, topic, partition, attempts }), payload)
+    } catch (error) {
+      if (error instanceof EventLogError) this.#rest(place, payload, error)
+      else throw error
+      return false
+    }
+    for (const each of dead) this.#tell({ topic, partition }, each)
+    place.attempts = 1
+    return this.#places.holds(place)
+  }
+
+  /** Other partitions are read meanwhile. */
+  #rest(place: Place, payload: EachBatchPayload, error: EventLogError): void {
+    const { clock, log } = this.#options
+    const { topic, partition, next: offset, attempts } = place
+    log.warn({ topic, partition, offset, attempts, err: error }, 'a dead letter cannot be kept; its partition waits')
+    place.attempts += 1
+    const resume = payload.pause()
+    const rested = clock.sleep(Math.min(REST_MAX_MS, REST_MS * 2 ** (attempts - 1)), this.#holding.signal)
+    void Promise.allSettled([rested]).then(resume)
+  }
+
+  /** True when the caller came back from the events, and the partition is still ours. */
+  async #give(place: Place, events: readonly T[], payload: EachBatchPayload): Promise<boolean> {
     if (events.length === 0) return true
     const offer = this.handoff.offer(events)
     try {
@@ -316,7 +372,3 @@ const BEAT = Symbol('time for a heartbeat')
 
 /** The offset that was asked for; not in the types of kafkajs. */
 const fetchedFrom = (batch: Batch): number => Number((batch as Batch & { fetchedOffset: string }).fetchedOffset)
-
-function* pieces<T>(items: readonly T[], size: number): Generator<readonly T[]> {
-  for (let at = 0; at < items.length; at += size) yield items.slice(at, at + size)
-}

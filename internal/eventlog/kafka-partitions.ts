@@ -6,7 +6,7 @@ import kafkajs, { type PartitionMetadata } from 'kafkajs'
 const byKey = kafkajs.Partitioners.DefaultPartitioner()
 
 /** The partition of `key` among `count` of them. */
-export function partitionOf(key: string, count: number): number {
+export function partitionOf(key: string | Buffer, count: number): number {
   const partitionMetadata = Array.from({ length: count }, (): PartitionMetadata => NOTHING_KNOWN)
   return byKey({ topic: '', partitionMetadata, message: { key, value: null } })
 }

@@ -10,6 +10,8 @@ export interface Place {
   next: number
   /** Offset to stop before; Infinity: never. */
   end: number
+  /** Which time the record at `next` is read, as far as that matters: its dead letter tells it. */
+  attempts: number
 }
 
 export const placeName = (topic: string, partition: number): string => `${topic}/${partition}`

@@ -31,7 +31,9 @@ export function kafkaTopics(
     async apply(steps) {
       const refused = steps.find((step) => step.do === 'refuse')
       if (refused !== undefined) throw new TypeError(`topic ${refused.topic.name} ${refused.why}`)
-      for (const step of steps) await desk.ask((admin) => take(admin, step))
+      const made = steps.filter((step) => step.do === 'create').map(({ topic }) => topic)
+      if (made.length > 0) await desk.ask((admin) => create(admin, made))
+      for (const step of steps) if (step.do !== 'create') await desk.ask((admin) => take(admin, step))
     },
     close: () => desk.close(),
   }
@@ -59,15 +61,20 @@ async function configsOf(admin: Admin, names: readonly string[]) {
   return new Map(answer.resources.map(({ resourceName, configEntries }) => [resourceName, configEntries]))
 }
 
-async function take(admin: Admin, step: TopicStep): Promise<void> {
-  const { name, partitions, replication, config } = step.topic
+/** All in one request. What is there already was made by an earlier try. */
+async function create(admin: Admin, wanted: readonly TopicShape[]): Promise<void> {
+  const topics = wanted.map(({ name, partitions, replication, config }) => ({
+    topic: name,
+    numPartitions: partitions,
+    replicationFactor: replication,
+    configEntries: Object.entries(config).map(([key, value]) => ({ name: key, value })),
+  }))
+  await admin.createTopics({ topics, waitForLeaders: true, timeout: MAKE_MS })
+}
+
+async function take(admin: Admin, step: Exclude<TopicStep, { do: 'create' }>): Promise<void> {
+  const { name, partitions } = step.topic
   switch (step.do) {
-    case 'create': {
-      const configEntries = Object.entries(config).map(([key, value]) => ({ name: key, value }))
-      const topic = { topic: name, numPartitions: partitions, replicationFactor: replication, configEntries }
-      await admin.createTopics({ topics: [topic], waitForLeaders: true, timeout: MAKE_MS })
-      return
-    }
     case 'grow':
       await admin.createPartitions({ topicPartitions: [{ topic: name, count: partitions }], timeout: MAKE_MS })
       return

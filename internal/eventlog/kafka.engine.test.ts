@@ -10,6 +10,7 @@ import { eventLogContract } from './contract.ts'
 import type { EventLog } from './eventlog.ts'
 import { brokersOf } from './kafka-url.ts'
 import { kafkaTopics } from './kafka-topics.ts'
+import * as bed from './testing/kafka-bed.ts'
 import { adminOf, freshPrefix, makeTopics, openLog, testLog } from './testing/kafka-bed.ts'
 import { realClock } from './testing/records.ts'
 import { stepText } from './topics.ts'
@@ -39,6 +40,22 @@ eventLogContract('Kafka', async () => {
       const script = join(import.meta.dirname, 'testing/kafka-appender.ts')
       await run(process.execPath, [script, kafka.url, prefix, tag, String(count)])
     },
+    appendRaw: (record) => bed.appendRaw(kafka, prefix, record),
+    readRaw: () => bed.readRaw(kafka, prefix),
+    async deadLetterOutage() {
+      const admin = await adminOf(kafka)
+      const limit = async (value: string) => {
+        const name = `${prefix}indexer.mail.ingest.v1.dlt`
+        const configEntries = [{ name: 'max.message.bytes', value }]
+        const resources = [{ type: kafkajs.ConfigResourceTypes.TOPIC, name, configEntries }]
+        await admin.alterConfigs({ validateOnly: false, resources })
+      }
+      await limit('1')
+      return async () => {
+        await limit('2097152')
+        await admin.disconnect()
+      }
+    },
     async close() {
       for (const each of opened) await each.close()
     },
@@ -48,11 +65,19 @@ eventLogContract('Kafka', async () => {
 test('topics are planned and made; what others have set on them stays; growing wants to be asked for', async () => {
   const prefix = freshPrefix()
   const topics = kafkaTopics({ brokers: brokersOf(kafka.url), clock: realClock, log: testLog })
-  const settings = { prefix, replication: 1, partitions: { 'mail.ingest.v1': 2, 'mail.messages.v1': 1 } }
+  const settings = { prefix, replication: 1, partitions: 2 }
   const steps = await topics.plan(settings)
-  expect(steps.map((step) => step.do)).toEqual(['create', 'create'])
+  expect(steps.map((step) => `${step.do} ${step.topic.name.slice(prefix.length)}`)).toEqual([
+    'create mail.ingest.v1',
+    'create mail.messages.v1',
+    'create indexer.mail.ingest.v1.dlt',
+    'create projector.mail.ingest.v1.dlt',
+    'create projector.mail.messages.v1.dlt',
+  ])
   await topics.apply(steps)
   expect(await topics.plan(settings)).toEqual([])
+  // Whoever planned before the topics were there may still apply.
+  await topics.apply(steps)
 
   const admin = await adminOf(kafka)
   const [type, name] = [kafkajs.ConfigResourceTypes.TOPIC, `${prefix}mail.ingest.v1`]
@@ -68,7 +93,7 @@ test('topics are planned and made; what others have set on them stays; growing w
   expect(segment?.configValue).toBe(theirs.value)
   await admin.disconnect()
 
-  const larger = { ...settings, partitions: { 'mail.ingest.v1': 4, 'mail.messages.v1': 1 } }
+  const larger = { ...settings, partitions: 4 }
   await expect(topics.apply(await topics.plan(larger))).rejects.toThrow(/--accept-reordering/)
   await topics.apply(await topics.plan(larger, { acceptReordering: true }))
   expect(await topics.plan(larger)).toEqual([])

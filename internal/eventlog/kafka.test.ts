@@ -4,11 +4,11 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import kafkajs from 'kafkajs'
 import { describe, expect, test } from 'vitest'
-import { toStructured } from './codec.ts'
+import { CodecError, toStructured } from './codec.ts'
 import { ACLS } from './kafka-acls.ts'
 import { Handoff } from './kafka-handoff.ts'
 import { partitionOf } from './kafka-partitions.ts'
-import { eventOf, recordOf } from './kafka-records.ts'
+import { deadRecordOf, eventOf, letterOf, recordOf } from './kafka-records.ts'
 import { brokersOf, securityOf } from './kafka-url.ts'
 import { sampleOf } from './samples.ts'
 import { planTopics, stepText, wantedTopics, type TopicShape } from './topics.ts'
@@ -71,9 +71,6 @@ describe('partitions', () => {
 
 describe('records', () => {
   const place = { topic: 'mail.ingest.v1', partition: 3 }
-  const lines: object[] = []
-  const quiet = () => undefined
-  const log = { debug: quiet, info: quiet, error: quiet, warn: (fields: object) => void lines.push(fields) }
   const bytes = (texts: Record<string, string>) =>
     Object.fromEntries(Object.entries(texts).map(([name, text]) => [name, Buffer.from(text)]))
   const message = (headers: Record<string, Buffer | Buffer[]>, value: string | null) => {
@@ -86,29 +83,58 @@ describe('records', () => {
   test('an event goes and comes back, with its place', () => {
     const headers = bytes(record.headers as Record<string, string>)
     const logged = { ...place, offset: 7, event: sample, appendedAt: 1_700_000_000_000 }
-    expect(eventOf(place, message(headers, String(record.value)), log)).toEqual([logged])
+    expect(eventOf(place, message(headers, String(record.value)))).toEqual([logged])
     expect(record).toMatchObject({ key: sample.subject, partition: 3 })
   })
 
   test('structured mode is read as well', () => {
     const headers = bytes({ 'content-type': 'application/cloudevents+json; charset=UTF-8' })
-    const [logged] = eventOf(place, message(headers, JSON.stringify(toStructured(sample))), log)
-    expect(logged?.event).toEqual(sample)
+    expect(eventOf(place, message(headers, JSON.stringify(toStructured(sample))))).toMatchObject([{ event: sample }])
   })
 
+  const known = record.headers as Record<string, string>
   test.each<[string, Record<string, string>, string | null, string]>([
     ['no headers', {}, '{}', 'malformed'],
-    ['a tombstone', record.headers as Record<string, string>, null, 'malformed'],
-    [
-      'a type of a newer release',
-      { ...(record.headers as Record<string, string>), ce_type: 'x.y' },
-      '{}',
-      'unknown_type',
-    ],
-  ])('%s is told and passed over', (_name, headers, value, fault) => {
-    lines.length = 0
-    expect(eventOf(place, message(bytes(headers), value), log)).toEqual([])
-    expect(lines).toMatchObject([{ ...place, offset: 7, fault }])
+    ['a tombstone', known, null, 'malformed'],
+    ['no JSON', known, '{', 'malformed'],
+    ['another content type', { ...known, 'content-type': 'text/plain' }, '{}', 'malformed'],
+    ['data that the schema forbids', known, '{}', 'data'],
+    ['a major version of a newer release', { ...known, ce_dataschema: 'x/v2.json' }, '{}', 'unknown_version'],
+  ])('%s is dead', (_name, headers, value, fault) => {
+    expect(eventOf(place, message(bytes(headers), value))).toMatchObject({ name: 'CodecError', fault })
+  })
+
+  test('a type of a newer release is passed over, whatever else it has or lacks (events.md: ignore unknown types)', () => {
+    const headers = { ce_specversion: '1.0', ce_type: 'x.y', 'content-type': 'application/protobuf' }
+    expect(eventOf(place, message(bytes(headers), '\x08'))).toEqual([])
+  })
+
+  test('a dead letter is the record as it was, and says why; its stack is cut', () => {
+    const error = new CodecError('data', 'no')
+    error.stack = 'é'.repeat(5000)
+    const given = message({ ...bytes(known), twice: [Buffer.from('1'), Buffer.from([0xff])] }, '{}')
+    const { record: dead } = deadRecordOf({ item: given, error }, { group: 'g', ...place, attempts: 2 })
+    expect(dead).toMatchObject({ key: given.key, value: given.value, partition: 3 })
+    expect(String(dead.headers?.['dlt_stack'])).toBe('é'.repeat(2048))
+    const headers = Object.fromEntries(
+      Object.entries(dead.headers ?? {}).map(([name, value]) => [
+        name,
+        typeof value === 'string' ? Buffer.from(value) : value,
+      ]),
+    )
+    const [letter] = letterOf({ ...given, headers, offset: '5' })
+    const told = {
+      group: 'g',
+      ...place,
+      offset: 7,
+      timestamp: 1_700_000_000_000,
+      reason: 'data',
+      error: 'no',
+      attempts: 2,
+    }
+    expect(letter).toMatchObject({ id: 'g/mail.ingest.v1/3/7', at: 5, ...told })
+    expect(letter?.record).toEqual({ key: given.key, value: given.value, headers: given.headers })
+    expect(letterOf(given)).toEqual([])
   })
 })
 
@@ -123,6 +149,9 @@ describe('topics', () => {
     expect(planTopics(wanted, []).map(stepText)).toEqual([
       'create org.mail.ingest.v1: 12 partitions, 3 replicas',
       'create org.mail.messages.v1: 12 partitions, 3 replicas',
+      'create org.indexer.mail.ingest.v1.dlt: 12 partitions, 3 replicas',
+      'create org.projector.mail.ingest.v1.dlt: 12 partitions, 3 replicas',
+      'create org.projector.mail.messages.v1.dlt: 12 partitions, 3 replicas',
     ])
   })
 
@@ -157,9 +186,8 @@ describe('docs/kafka.md', () => {
   test('names every topic with its numbers', () => {
     for (const { name, partitions, config } of wantedTopics({ prefix: '', replication: 3 })) {
       const days = Number(config['retention.ms']) / 86_400_000
-      expect(page).toContain(
-        `| \`${name}\` | ${partitions} | ${days} days | ${config['cleanup.policy']} | message id |`,
-      )
+      const key = name.endsWith('.dlt') ? 'as it was' : 'message id'
+      expect(page).toContain(`| \`${name}\` | ${partitions} | ${days} days | ${config['cleanup.policy']} | ${key} |`)
     }
   })
 

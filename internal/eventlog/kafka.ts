@@ -7,12 +7,14 @@ import type { Kafka } from 'kafkajs'
 import type { Clock, Log } from '../ports/ports.ts'
 import { EventLogError } from './fault.ts'
 import { TOPICS, topicOf, type MailEvent } from './events.ts'
-import type { EventLog, Position } from './eventlog.ts'
+import { deadLetterTopic } from './dead-letters.ts'
+import type { EventLog, Keeping, Position } from './eventlog.ts'
 import { Desk, kafkaClient } from './kafka-client.ts'
-import { consumption } from './kafka-consumption.ts'
+import { consumption, type ConsumptionOptions } from './kafka-consumption.ts'
+import { kafkaDeadLetters } from './kafka-dead-letters.ts'
 import { partitionOf } from './kafka-partitions.ts'
 import { Publisher, type Outgoing } from './kafka-publisher.ts'
-import { recordOf } from './kafka-records.ts'
+import { deadRecordOf, eventOf, recordOf } from './kafka-records.ts'
 import type { KafkaSecurity } from './kafka-url.ts'
 import { validateData } from './schemas.ts'
 
@@ -22,6 +24,8 @@ export { brokersOf, SASL_MECHANISMS, securityOf, type KafkaSecurity } from './ka
 const APPEND_MAX_MS = 30_000
 /** How long the number of partitions is taken for known. */
 const PARTITIONS_MS = 60_000
+/** A dead letter is kept or not within this time; then its partition rests, and others are read. */
+const DEAD_LETTER_MAX_MS = 5000
 
 export interface KafkaEventLogOptions extends KafkaSecurity {
   /** `host:port` of some brokers; they name the others. */
@@ -39,16 +43,19 @@ export interface KafkaEventLogOptions extends KafkaSecurity {
 }
 
 /** The log on a Kafka cluster. Connects when it is used; all trouble with the cluster rejects there, with EventLogError. */
-export function kafkaEventLog(options: KafkaEventLogOptions): EventLog {
+export function kafkaEventLog(options: KafkaEventLogOptions): EventLog & Keeping {
   const { clock, log, clientId = 'mail-ingest', topicPrefix = '', appendMaxMs = APPEND_MAX_MS } = options
   const kafka: Kafka = kafkaClient({ ...options, clientId })
   const desk = new Desk(kafka, clock)
   const publisher = new Publisher({ kafka, clock, appendMaxMs })
+  // Its own, so that trouble with dead letters is none of the events.
+  const deadPublisher = new Publisher({ kafka, clock, appendMaxMs: DEAD_LETTER_MAX_MS })
   const wire = (topic: string) => topicPrefix + topic
   const plain = (topic: string) => topic.slice(topicPrefix.length)
   const readerGroup = () => `${clientId}-reader-${options.freshId()}`
   const partitions = new PartitionCounts(desk, clock, wire)
   const readers = new AbortController()
+  const reading = { kafka, desk, clock, log, wire, plain, readerGroup }
   const alive = () => {
     if (readers.signal.aborted) throw new EventLogError('closed', 'event log: closed')
   }
@@ -56,6 +63,11 @@ export function kafkaEventLog(options: KafkaEventLogOptions): EventLog {
     found
       .map(({ partition, offset }) => ({ topic, partition, offset: Number(offset) }))
       .sort((a, b) => a.partition - b.partition)
+  const keepDead: ConsumptionOptions<unknown>['keepDead'] = (dead, of) => {
+    const { partition } = of
+    const topic = wire(deadLetterTopic(of.group, of.topic))
+    return deadPublisher.publish(dead.map((each) => ({ topic, partition, ...deadRecordOf(each, of) })))
+  }
 
   return {
     async append(events) {
@@ -67,8 +79,9 @@ export function kafkaEventLog(options: KafkaEventLogOptions): EventLog {
     },
     consume: (want) => {
       const signal = AbortSignal.any([want.signal, readers.signal])
-      return consumption({ kafka, desk, clock, log, wire, plain, readerGroup }, { ...want, signal })
+      return consumption({ ...reading, judge: eventOf, keepDead }, { ...want, signal })
     },
+    deadLetters: kafkaDeadLetters({ ...reading, publisher, partitions: () => partitions.known() }),
     async ends(topic) {
       alive()
       return positions(topic, await desk.ask((admin) => admin.fetchTopicOffsets(wire(topic))))
@@ -80,6 +93,7 @@ export function kafkaEventLog(options: KafkaEventLogOptions): EventLog {
     async close() {
       readers.abort()
       await publisher.close()
+      await deadPublisher.close()
       await desk.close()
     },
   }

@@ -38,10 +38,41 @@ eventLogContract('SQLite', async () => {
   const dir = await mkdtemp(join(tmpdir(), 'eventlog-'))
   const file = join(dir, 'events.db')
   const opened: EventLog[] = []
+  const asking = <T>(question: (db: Sqlite.Database) => T): T => {
+    const db = new Sqlite(file)
+    try {
+      return question(db)
+    } finally {
+      db.close()
+    }
+  }
   return {
     async open() {
-      opened.push(sqliteEventLog({ file, ...options }))
-      return opened.at(-1) ?? sqliteEventLog({ file, ...options })
+      const events = sqliteEventLog({ file, ...options })
+      opened.push(events)
+      return events
+    },
+    async appendRaw({ key, headers, value }) {
+      await opened[0]?.append([received('raw', 0)])
+      const row = 'WHERE seq = (SELECT max(seq) FROM events)'
+      asking((db) =>
+        db
+          .prepare(`UPDATE events SET subject = ?, headers = ?, data = ? ${row}`)
+          .run(key, JSON.stringify(headers), value),
+      )
+    },
+    readRaw: async () =>
+      asking((db) =>
+        db
+          .prepare<[], { key: string; headers: string; value: string }>(
+            "SELECT subject AS key, headers, data AS value FROM events WHERE topic = 'mail.ingest.v1' ORDER BY event_offset",
+          )
+          .all()
+          .map((row) => ({ ...row, headers: JSON.parse(row.headers) as Record<string, string> })),
+      ),
+    async deadLetterOutage() {
+      const release = lock(file)
+      return async () => release()
     },
     async outage() {
       const release = lock(file)
@@ -137,7 +168,7 @@ describe('the log in a file', () => {
     db.exec("UPDATE events SET data = '{' WHERE event_offset = 1")
     db.close()
     expect((await events.query({ limit: 9 })).map(({ offset }) => offset)).toEqual([0, 2])
-    expect(lines).toMatchObject([{ topic: 'mail.ingest.v1', offset: 1, fault: 'malformed' }])
+    expect(lines).toMatchObject([{ topic: 'mail.ingest.v1', offset: 1, reason: 'malformed' }])
     await events.close()
   })
 

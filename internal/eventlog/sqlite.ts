@@ -6,11 +6,13 @@
 
 import Sqlite, { type Database, type Statement } from 'better-sqlite3'
 import type { Clock, Log } from '../ports/ports.ts'
-import { CodecError, fromBinary } from './codec.ts'
-import { EventLogError, type EventLogFault } from './fault.ts'
-import type { Consumption, EventLog, EventQuery, LoggedEvent, Queryable } from './eventlog.ts'
+import { fromBinary, type CodecError } from './codec.ts'
+import { judged, runsOf, unreadable } from './dead-letters.ts'
+import type { Consumption, EventLog, EventQuery, Keeping, LoggedEvent, Queryable } from './eventlog.ts'
 import { validateData } from './schemas.ts'
 import { searchSql } from './search.ts'
+import { deadLettersOn, type KeepDead } from './sqlite-dead-letters.ts'
+import { guarded, patiently } from './sqlite-faults.ts'
 import { appender, endOf, offsetSince, prepareTable, ROW_COLUMNS, type Row } from './table.ts'
 
 /** How often a consumer at the end looks for what other processes appended. */
@@ -19,9 +21,9 @@ const POLL_MS = 20
 /** SQLite waits so long for a lock while it blocks this thread; then we wait without blocking. */
 const BUSY_BLOCK_MS = 20
 
-/** An append gives up on a locked file after so long; the caller's backoff goes on from there. */
-const BUSY_MAX_MS = 2000
-const BUSY_PAUSE_MS = 25
+/** A topic whose dead letter cannot be kept rests so long before it is read again, doubling up to the longest. */
+const REST_MS = 250
+const REST_MAX_MS = 10_000
 
 export interface SqliteEventLogOptions {
   /** Made if it is not there; its directory must be. */
@@ -32,8 +34,8 @@ export interface SqliteEventLogOptions {
   readOnly?: boolean
 }
 
-/** The embedded log can be searched. */
-export type SqliteEventLog = EventLog & Queryable
+/** The embedded log can be searched, and keeps dead letters. */
+export type SqliteEventLog = EventLog & Queryable & Keeping
 
 /** Opens the log. Throws EventLogError if the file cannot be opened, is locked, or is from a newer release. */
 export function sqliteEventLog(options: SqliteEventLogOptions): SqliteEventLog {
@@ -60,25 +62,35 @@ export function eventLogOn(db: Database, { clock, log }: Pick<SqliteEventLogOpti
     `SELECT ${ROW_COLUMNS} FROM events WHERE topic = ? AND event_offset >= ? ORDER BY event_offset LIMIT ?`,
   )
   const waiting = new Set<() => void>()
-  const decode = (rows: readonly Row[]) => rows.flatMap((row) => decoded(row, log))
+  const appended = () => {
+    for (const wake of waiting) wake()
+  }
+  const { keep, ...deadLetters } = deadLettersOn(db, { clock, appended })
   const place = (topic: string, offset: number) => [{ topic, partition: 0, offset }]
 
   return {
     async append(events) {
       for (const { type, data } of events) validateData(type, data)
       await patiently(clock, () => insert(events, clock.now()))
-      for (const wake of waiting) wake()
+      appended()
     },
-    consume: (want) => consume({ db, batch, clock, waiting, decode }, want),
+    consume: (want) => consume({ db, batch, clock, log, waiting, keep }, want),
     ends: async (topic) => guarded(() => place(topic, endOf(db, topic))),
     offsetsAt: async (topic, timeMs) => guarded(() => place(topic, offsetSince(db, topic, timeMs))),
     async query(wanted: EventQuery) {
       const { sql, parameters } = searchSql(wanted)
-      return guarded(() => decode(db.prepare<(string | number)[], Row>(sql).all(...parameters)))
+      const rows = guarded(() => db.prepare<(string | number)[], Row>(sql).all(...parameters))
+      return rows.flatMap((row) => {
+        const event = judge(row)
+        if (!(event instanceof Error)) return event
+        log.warn({ ...unreadable(placeOf(row), event) }, 'event skipped')
+        return []
+      })
     },
+    deadLetters,
     async close() {
       guarded(() => db.close())
-      for (const wake of waiting) wake()
+      appended()
     },
   }
 }
@@ -89,34 +101,76 @@ interface Reading {
   db: Database
   batch: Batch
   clock: Clock
+  log: Log
   /** How to wake the consumers that wait at the end. */
   waiting: Set<() => void>
-  decode(rows: readonly Row[]): LoggedEvent[]
+  keep: KeepDead
+}
+
+/** Where a topic is read. After trouble with a dead letter it rests until then, by the clock's monotonic. */
+interface Reach {
+  next: number
+  attempts: number
+  restsUntil: number
 }
 
 /** Batches in order of each topic, topics in turn. */
 async function* consume(reading: Reading, want: Consumption): AsyncIterable<readonly LoggedEvent[]> {
-  const { signal, batchMax } = want
-  const next = new Map<string, number>()
-  for (const topic of want.topics) next.set(topic, await want.startAt(topic, 0, signal))
+  const { signal } = want
+  const reached = new Map<string, Reach>()
+  for (const topic of want.topics) {
+    reached.set(topic, { next: await want.startAt(topic, 0, signal), attempts: 1, restsUntil: -Infinity })
+  }
   const last = want.untilEnd
     ? guarded(() => new Map(want.topics.map((topic) => [topic, endOf(reading.db, topic)])))
     : undefined
   while (!signal.aborted) {
-    let found = false
-    for (const [topic, from] of next) {
-      const most = Math.min(batchMax, (last?.get(topic) ?? Infinity) - from)
-      const rows = most > 0 ? guarded(() => reading.batch.all(topic, from, most)) : []
-      const end = rows.at(-1)?.event_offset
-      if (end === undefined) continue
-      found = true
-      next.set(topic, end + 1)
-      const events = reading.decode(rows)
-      if (events.length > 0) yield events
-      if (signal.aborted) return
+    let read = false
+    let rests = false
+    for (const [topic, reach] of reached) {
+      const most = Math.min(want.batchMax, (last?.get(topic) ?? Infinity) - reach.next)
+      if (reading.clock.monotonic() < reach.restsUntil) rests = true
+      else if (most > 0) {
+        const rows = guarded(() => reading.batch.all(topic, reach.next, most))
+        for await (const events of eventsOf(reading, want, rows, reach)) {
+          yield events
+          if (signal.aborted) return
+        }
+        read ||= rows.length > 0
+      }
     }
-    if (!found && last !== undefined) return
-    if (!found) await news(reading, signal)
+    if (!read && !rests && last !== undefined) return
+    if (!read) await news(reading, signal)
+  }
+}
+
+/** The events of rows that follow each other. Stops before a dead letter of the group that cannot be kept. */
+async function* eventsOf(
+  { clock, log, keep }: Reading,
+  { group, batchMax, unreadable: tell }: Consumption,
+  rows: readonly Row[],
+  reach: Reach,
+): AsyncIterable<readonly LoggedEvent[]> {
+  for (const { events, dead, last } of runsOf(rows, judge, batchMax)) {
+    if (group !== undefined && dead.length > 0) {
+      try {
+        await keep(dead, { group, attempts: reach.attempts })
+      } catch (error) {
+        const place = { topic: last.topic, offset: reach.next, attempts: reach.attempts }
+        log.warn({ ...place, err: error }, 'a dead letter cannot be kept; its topic waits')
+        reach.restsUntil = clock.monotonic() + Math.min(REST_MAX_MS, REST_MS * 2 ** (reach.attempts - 1))
+        reach.attempts += 1
+        return
+      }
+    }
+    for (const { item, error } of dead) {
+      const record = unreadable(placeOf(item), error)
+      log.warn({ ...record, group }, group === undefined ? 'event skipped' : 'event set aside as a dead letter')
+      tell?.(record)
+    }
+    reach.next = last.event_offset + 1
+    reach.attempts = 1
+    if (events.length > 0) yield events
   }
 }
 
@@ -136,51 +190,11 @@ async function news({ clock, waiting }: Reading, signal: AbortSignal): Promise<v
   }
 }
 
-/** A row that cannot be read is told and passed over: consumers ignore what a newer release says, and damage must not stop them. */
-function decoded(row: Row, log: Log): LoggedEvent[] {
-  const { topic, event_offset: offset, appended_at: appendedAt } = row
-  try {
+const placeOf = (row: Row) => ({ topic: row.topic, partition: 0, offset: row.event_offset })
+
+/** What the row is to a consumer of events. */
+const judge = (row: Row): readonly LoggedEvent[] | CodecError =>
+  judged(() => {
     const event = fromBinary(JSON.parse(row.headers) as Record<string, string>, row.data)
-    return [{ topic, partition: 0, offset, event, appendedAt }]
-  } catch (error) {
-    const fault = error instanceof CodecError ? error.fault : 'malformed'
-    log.warn({ topic, offset, fault, error: (error as Error).message }, 'event skipped')
-    return []
-  }
-}
-
-/** `work` until the file is not locked, at most BUSY_MAX_MS, with this thread free between the tries. */
-async function patiently(clock: Clock, work: () => void): Promise<void> {
-  const deadline = clock.monotonic() + BUSY_MAX_MS
-  for (;;) {
-    try {
-      return guarded(work)
-    } catch (error) {
-      if (!(error instanceof EventLogError) || error.fault !== 'busy' || clock.monotonic() >= deadline) throw error
-      await clock.sleep(BUSY_PAUSE_MS)
-    }
-  }
-}
-
-/** SQLite's result codes, by prefix: extended codes begin with their primary one. */
-const FAULTS: readonly [string, EventLogFault][] = [
-  ['SQLITE_BUSY', 'busy'],
-  ['SQLITE_LOCKED', 'busy'],
-  ['SQLITE_FULL', 'full'],
-  ['SQLITE_READONLY', 'readonly'],
-]
-
-function guarded<T>(work: () => T): T {
-  try {
-    return work()
-  } catch (error) {
-    throw asEventLogError(error)
-  }
-}
-
-function asEventLogError(error: unknown): EventLogError {
-  const { code = '', message } = error as { code?: string; message: string }
-  const fault = FAULTS.find(([prefix]) => code.startsWith(prefix))?.[1]
-  const closed = error instanceof TypeError && message.includes('not open')
-  return new EventLogError(fault ?? (closed ? 'closed' : 'server'), `event log: ${message}`, { cause: error })
-}
+    return { ...placeOf(row), event, appendedAt: row.appended_at }
+  })

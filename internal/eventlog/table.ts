@@ -5,10 +5,11 @@
 import type { Database } from 'better-sqlite3'
 import { traceIdOf } from '../envelope/envelope.ts'
 import { toBinary } from './codec.ts'
+import { REPLAY_OF } from './dead-letters.ts'
 import { topicOf, type MailEvent } from './events.ts'
 
 /** Raised when the table changes; a file of a newer version is left alone. */
-export const TABLE_VERSION = 1
+export const TABLE_VERSION = 2
 
 const CREATE = `
   CREATE TABLE partitions (
@@ -38,8 +39,26 @@ const CREATE = `
   CREATE INDEX events_trace ON events (trace_id);
   CREATE INDEX events_tenant_time ON events (tenant, time);
   CREATE INDEX events_type_time ON events (type, time);
+`
+
+/** Since version 2. The record itself stays where it is: nothing is deleted from this log. */
+const CREATE_DEAD_LETTERS = `
+  CREATE TABLE dead_letters (
+    seq INTEGER PRIMARY KEY,
+    consumer_group TEXT NOT NULL,
+    topic TEXT NOT NULL,
+    event_offset INTEGER NOT NULL,
+    dead_at INTEGER NOT NULL,
+    headers TEXT NOT NULL
+  ) STRICT;
+  CREATE UNIQUE INDEX dead_letters_place ON dead_letters (consumer_group, topic, event_offset);
   PRAGMA user_version = ${TABLE_VERSION};
 `
+
+/** Whether the file has dead letters: a reader may open it before a writer has brought it up to date. */
+export const keepsDeadLetters = (db: Database): boolean => versionOf(db) >= 2
+
+const versionOf = (db: Database) => db.pragma('user_version', { simple: true }) as number
 
 /** One row, without the columns that only serve to find it. */
 export interface Row {
@@ -52,17 +71,53 @@ export interface Row {
 
 export const ROW_COLUMNS = 'topic, event_offset, headers, data, appended_at'
 
-/** Makes the table in a new file. Throws if a newer release wrote the file. */
+/** Brings the tables up to date, unless the file is opened for reading only. Throws if a newer release wrote the file. */
 export function prepareTable(db: Database): void {
-  const version = () => db.pragma('user_version', { simple: true }) as number
-  if (version() > TABLE_VERSION) throw new Error(`${db.name} was written by a newer release (version ${version()})`)
-  if (version() === TABLE_VERSION) return
-  // Another process may have made it while we waited for the lock.
-  db.transaction(() => version() === 0 && db.exec(CREATE)).immediate()
+  const version = versionOf(db)
+  if (version > TABLE_VERSION) throw new Error(`${db.name} was written by a newer release (version ${version})`)
+  if (version === TABLE_VERSION || (db.readonly && version > 0)) return
+  db.transaction(() => {
+    // Another process may have done it while we waited for the lock.
+    if (versionOf(db) === 0) db.exec(CREATE)
+    if (versionOf(db) < TABLE_VERSION) db.exec(CREATE_DEAD_LETTERS)
+  }).immediate()
 }
 
 /** A function that appends events in one transaction, durable when it returns (synchronous=FULL). */
 export function appender(db: Database): (events: readonly MailEvent[], nowMs: number) => void {
+  const claim = claimer(db)
+  const insert = db.prepare(
+    `INSERT INTO events (topic, event_offset, id, type, subject, entry_id, trace_id, tenant, time, appended_at, headers, data)
+     VALUES (@topic, @offset, @id, @type, @subject, @entryId, @traceId, @tenant, @time, @appendedAt, @headers, @data)`,
+  )
+  const appendTo = (topic: string, events: readonly MailEvent[], nowMs: number) => {
+    const { first, appendedAt } = claim(topic, events.length, nowMs)
+    for (const [at, event] of events.entries()) {
+      insert.run({ ...columnsOf(event), topic, offset: first + at, appendedAt })
+    }
+  }
+  const transaction = db.transaction((events: readonly MailEvent[], nowMs: number) => {
+    for (const [topic, of] of Map.groupBy(events, (event) => topicOf(event.type))) appendTo(topic, of, nowMs)
+  })
+  // Immediate: the write lock comes before the offsets are read, so two processes wait for each other and do not fail.
+  return (events, nowMs) => transaction.immediate(events, nowMs)
+}
+
+/** Appends the record of a dead letter once more, as it is but for a header with the letter's id. */
+export function appendCopy(db: Database, letter: { id: string; topic: string; offset: number }, nowMs: number): void {
+  const claim = claimer(db)
+  const copy = db.prepare(
+    `INSERT INTO events (topic, event_offset, id, type, subject, entry_id, trace_id, tenant, time, appended_at, headers, data)
+     SELECT topic, @first, id, type, subject, entry_id, trace_id, tenant, time, @appendedAt,
+       CASE WHEN json_valid(headers) THEN json_set(headers, '$.${REPLAY_OF}', @id) ELSE headers END, data
+     FROM events WHERE topic = @topic AND event_offset = @offset`,
+  )
+  const { id, topic, offset } = letter
+  db.transaction(() => copy.run({ id, topic, offset, ...claim(topic, 1, nowMs) })).immediate()
+}
+
+/** A function that takes the next `count` offsets of a topic, in the transaction that writes their rows. */
+function claimer(db: Database): (topic: string, count: number, nowMs: number) => { first: number; appendedAt: number } {
   const partition = db.prepare<[string], { next_offset: number; appended_at: number }>(
     'SELECT next_offset, appended_at FROM partitions WHERE topic = ?',
   )
@@ -70,23 +125,12 @@ export function appender(db: Database): (events: readonly MailEvent[], nowMs: nu
     `INSERT INTO partitions (topic, next_offset, appended_at) VALUES (?, ?, ?)
      ON CONFLICT (topic) DO UPDATE SET next_offset = excluded.next_offset, appended_at = excluded.appended_at`,
   )
-  const insert = db.prepare(
-    `INSERT INTO events (topic, event_offset, id, type, subject, entry_id, trace_id, tenant, time, appended_at, headers, data)
-     VALUES (@topic, @offset, @id, @type, @subject, @entryId, @traceId, @tenant, @time, @appendedAt, @headers, @data)`,
-  )
-  const appendTo = (topic: string, events: readonly MailEvent[], nowMs: number) => {
-    const { next_offset, appended_at } = partition.get(topic) ?? { next_offset: 0, appended_at: 0 }
+  return (topic, count, nowMs) => {
+    const { next_offset: first, appended_at } = partition.get(topic) ?? { next_offset: 0, appended_at: 0 }
     const appendedAt = Math.max(nowMs, appended_at)
-    for (const [at, event] of events.entries()) {
-      insert.run({ ...columnsOf(event), topic, offset: next_offset + at, appendedAt })
-    }
-    advance.run(topic, next_offset + events.length, appendedAt)
+    advance.run(topic, first + count, appendedAt)
+    return { first, appendedAt }
   }
-  const transaction = db.transaction((events: readonly MailEvent[], nowMs: number) => {
-    for (const [topic, of] of Map.groupBy(events, (event) => topicOf(event.type))) appendTo(topic, of, nowMs)
-  })
-  // Immediate: the write lock comes before the offsets are read, so two processes wait for each other and do not fail.
-  return (events, nowMs) => transaction.immediate(events, nowMs)
 }
 
 function columnsOf(event: MailEvent) {

@@ -3,23 +3,33 @@
 // The key of every record is the message id, and a key's events stay in order only while the number of partitions stays: so
 // partitions grow only when that is asked for in words, and never shrink.
 
+import { deadLetterTopic, GROUPS } from './dead-letters.ts'
 import { TOPICS, type Topic } from './events.ts'
 
 const DAY_MS = 86_400_000
+/** Chosen for years: how many consumers can share the work. */
+const PARTITIONS = 12
 
-/** Partitions are chosen for years. Retention is what replays can reach without the object store. */
-const DEFAULTS: Readonly<Record<Topic, { partitions: number; retentionMs: number }>> = {
-  'mail.ingest.v1': { partitions: 12, retentionMs: 14 * DAY_MS },
-  'mail.messages.v1': { partitions: 12, retentionMs: 30 * DAY_MS },
+/** Retention is what replays can reach without the object store. */
+const RETENTION_MS: Readonly<Record<Topic | 'deadLetters', number>> = {
+  'mail.ingest.v1': 14 * DAY_MS,
+  'mail.messages.v1': 30 * DAY_MS,
+  deadLetters: 30 * DAY_MS,
 }
+
+/** The largest record of an event (the brokers' own default), and room for it with the headers that tell why it is dead. */
+const DEAD_LETTER_BYTES_MAX = 2 * 1024 * 1024
 
 export interface TopicSettings {
   /** Before each name, with its dot; may be empty. */
   prefix: string
   /** Copies of each partition (KAFKA_REPLICATION). */
   replication: number
-  partitions?: Partial<Record<Topic, number>>
-  retentionMs?: Partial<Record<Topic, number>>
+  /** Replicas that must have a record before it is acknowledged; one fewer than there are unless given, so that one may be away. */
+  minInsync?: number
+  /** Of every topic: dead letters stand in the partition that they come from. */
+  partitions?: number
+  retentionMs?: Partial<Record<Topic | 'deadLetters', number>>
 }
 
 /** A topic as it is or should be. Of the configuration only what we set counts. */
@@ -36,22 +46,32 @@ export type TopicStep =
   | { do: 'grow'; topic: TopicShape; from: number }
   | { do: 'refuse'; topic: TopicShape; why: string }
 
-/** Every topic of the catalogue as these settings want it. One replica fewer than there are must acknowledge, so that one may be away. */
-export function wantedTopics({ prefix, replication, partitions, retentionMs }: TopicSettings): TopicShape[] {
-  return TOPICS.map((topic) => ({
-    name: prefix + topic,
-    partitions: partitions?.[topic] ?? DEFAULTS[topic].partitions,
+/** Every topic of the catalogue, and the dead letters of each consumer group, as these settings want them. */
+export function wantedTopics(settings: TopicSettings): TopicShape[] {
+  const { prefix, replication, minInsync = Math.max(1, replication - 1), partitions = PARTITIONS } = settings
+  const retentionMs = { ...RETENTION_MS, ...settings.retentionMs }
+  const shape = (name: string, of: keyof typeof RETENTION_MS, more = {}): TopicShape => ({
+    name: prefix + name,
+    partitions,
     replication,
     config: {
       'cleanup.policy': 'delete',
-      'retention.ms': String(retentionMs?.[topic] ?? DEFAULTS[topic].retentionMs),
-      'min.insync.replicas': String(Math.max(1, replication - 1)),
+      'retention.ms': String(retentionMs[of]),
+      'min.insync.replicas': String(minInsync),
       // A replica that lags never leads: it would lose what was acknowledged.
       'unclean.leader.election.enable': 'false',
       // The log's own time, which never runs back: replay from a time finds every later event.
       'message.timestamp.type': 'LogAppendTime',
+      ...more,
     },
-  }))
+  })
+  const roomy = { 'max.message.bytes': String(DEAD_LETTER_BYTES_MAX) }
+  return [
+    ...TOPICS.map((topic) => shape(topic, topic)),
+    ...Object.entries(GROUPS).flatMap(([group, topics]) =>
+      topics.map((topic) => shape(deadLetterTopic(group, topic), 'deadLetters', roomy)),
+    ),
+  ]
 }
 
 /** What is to be done, nothing if all is as wanted. `acceptReordering` lets partitions grow although keys move. */

@@ -1,12 +1,13 @@
 // Logs on a real Kafka for tests: each on topics of its own, by their prefix.
 
 import { randomUUID } from 'node:crypto'
-import type { Admin } from 'kafkajs'
+import type { Admin, KafkaMessage } from 'kafkajs'
 import type { Kafka } from '../../../test/engines/kafka.ts'
-import type { EventLog } from '../eventlog.ts'
-import type { Topic } from '../events.ts'
+import type { EventLog, Keeping } from '../eventlog.ts'
+import type { RawRecord } from '../contract.ts'
 import { brokersOf, kafkaEventLog, type KafkaEventLogOptions } from '../kafka.ts'
-import { kafkaClient } from '../kafka-client.ts'
+import { Desk, kafkaClient } from '../kafka-client.ts'
+import { consumption } from '../kafka-consumption.ts'
 import { kafkaTopics } from '../kafka-topics.ts'
 import type { KafkaSecurity } from '../kafka-url.ts'
 import { realClock } from './records.ts'
@@ -37,8 +38,7 @@ export async function makeTopics(
   }: { prefix: string; partitions: number; replication?: number; security?: KafkaSecurity },
 ): Promise<void> {
   const topics = kafkaTopics({ brokers: brokersOf(kafka.url), clock: realClock, log: testLog, ...security })
-  const counts: Record<Topic, number> = { 'mail.ingest.v1': partitions, 'mail.messages.v1': partitions }
-  await topics.apply(await topics.plan({ prefix, replication, partitions: counts }))
+  await topics.apply(await topics.plan({ prefix, replication, partitions }))
   await topics.close()
 }
 
@@ -46,7 +46,50 @@ export function openLog(
   kafka: Pick<Kafka, 'url'>,
   topicPrefix: string,
   more: Partial<KafkaEventLogOptions> = {},
-): EventLog {
+): EventLog & Keeping {
   const around = { clock: realClock, log: testLog, freshId: randomUUID }
   return kafkaEventLog({ brokers: brokersOf(kafka.url), topicPrefix, ...around, ...more })
+}
+
+const TOPIC = 'mail.ingest.v1'
+
+/** Puts a record on partition 0 of `mail.ingest.v1`, whatever it is; a value of null is a tombstone. */
+export async function appendRaw(
+  kafka: Pick<Kafka, 'brokers'>,
+  prefix: string,
+  record: Omit<RawRecord, 'value'> & { value: string | Buffer | null },
+): Promise<void> {
+  const producer = kafkaClient({ brokers: kafka.brokers, clientId: 'test', log: testLog }).producer()
+  await producer.connect()
+  await producer.send({ topic: prefix + TOPIC, messages: [{ ...record, partition: 0 }] })
+  await producer.disconnect()
+}
+
+/** Every record of a topic, with the texts of its headers. */
+export async function readRaw(kafka: Pick<Kafka, 'brokers'>, prefix: string, topic = TOPIC): Promise<RawRecord[]> {
+  const client = kafkaClient({ brokers: kafka.brokers, clientId: 'test', log: testLog })
+  const desk = new Desk(client, realClock)
+  const same = (name: string) => name
+  const want = { topics: [prefix + topic], startAt: async () => 0, batchMax: 1000, untilEnd: true }
+  const around = {
+    kafka: client,
+    desk,
+    clock: realClock,
+    log: testLog,
+    wire: same,
+    plain: same,
+    readerGroup: randomUUID,
+  }
+  const judge = (_place: object, message: KafkaMessage) => [message]
+  const keepDead = async () => undefined
+  const records: RawRecord[] = []
+  const signal = AbortSignal.timeout(20_000)
+  for await (const batch of consumption({ ...around, judge, keepDead }, { ...want, signal })) {
+    for (const { key, headers = {}, value } of batch) {
+      const texts = Object.entries(headers).map(([name, text]) => [name, String(text)])
+      records.push({ key: String(key), headers: Object.fromEntries(texts), value: String(value) })
+    }
+  }
+  await desk.close()
+  return records
 }
