@@ -5,7 +5,7 @@
 
 import { Command, CommanderError, Option } from 'commander'
 import { DOMAINS, MAILBOXES, TENANTS } from './commands/directory.ts'
-import { EVENTS, QUARANTINE, REPLAY, SPOOL, TOPICS } from './commands/flow.ts'
+import { DLQ, EVENTS, QUARANTINE, REPLAY, SPOOL, TOPICS } from './commands/flow.ts'
 import { DOCUMENTS, MESSAGES, SEARCH, TRACE } from './commands/messages.ts'
 import { CONFIG, DOCTOR, HEALTH, SEND, STATUS } from './commands/operate.ts'
 import { completion, SHELLS } from './completion.ts'
@@ -26,6 +26,7 @@ const NOUNS: readonly Noun[] = [
   EVENTS,
   SPOOL,
   QUARANTINE,
+  DLQ,
   TENANTS,
   DOMAINS,
   MAILBOXES,

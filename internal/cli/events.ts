@@ -1,7 +1,15 @@
 // events query, tail: the event log as people and scripts read it. Scripts get CloudEvents in structured mode.
 
 import { EVENT_TYPES, TOPICS, isEventType, toStructured } from '../eventlog/eventlog.ts'
-import type { EventLog, EventQuery, EventType, LoggedEvent, Position, Queryable } from '../eventlog/eventlog.ts'
+import type {
+  EventLog,
+  EventQuery,
+  EventType,
+  LoggedEvent,
+  Position,
+  Queryable,
+  Unreadable,
+} from '../eventlog/eventlog.ts'
 import { CliError } from './exit.ts'
 import type { Column } from './output.ts'
 import { timesOf, type Call } from './tree.ts'
@@ -113,9 +121,11 @@ export async function tail(call: Call<EventOptions>): Promise<void> {
         await call.output.streamed(each, EVENT_COLUMNS, eventJson)
   }
   const untilEnd = call.options.follow === false
+  const unreadable = ({ topic, partition, offset, reason, error }: Unreadable) =>
+    call.output.note(`${placeOf(topic, partition)}/${offset} cannot be read and is passed over (${reason}: ${error})`)
   const startAt = async (topic: string, partition: number) => starts.get(placeOf(topic, partition)) ?? 0
   const { signal } = call.context
-  for await (const batch of log.consume({ topics, startAt, batchMax: BATCH_MAX, signal, untilEnd }))
+  for await (const batch of log.consume({ topics, startAt, batchMax: BATCH_MAX, signal, untilEnd, unreadable }))
     for (const each of batch) if (matches(each, wanted)) await call.output.streamed(each, EVENT_COLUMNS, eventJson)
   if (signal.aborted) throw new CliError('interrupted', '')
 }

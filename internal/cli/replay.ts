@@ -144,7 +144,8 @@ async function rowsOf(call: Call): Promise<Message[]> {
   return [...rows.values()]
 }
 
-async function idsFromInput({ streams }: Context): Promise<string[]> {
+/** The first word of each line of stdin. */
+export async function idsFromInput({ streams }: Context): Promise<string[]> {
   const ids: string[] = []
   for await (const line of createInterface({ input: streams.input })) {
     const id = line.trim().split(/\s+/)[0] ?? ''

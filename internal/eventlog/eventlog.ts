@@ -8,6 +8,7 @@ import type { EventType, MailEvent } from './events.ts'
 
 export { CodecError, fromBinary, fromStructured, toBinary, toStructured, type BinaryEvent } from './codec.ts'
 export {
+  DEAD_LETTER_REASONS,
   GROUPS,
   type DeadLetter,
   type DeadLetterQuery,

@@ -164,6 +164,57 @@ export const QUARANTINE: Noun = {
   ],
 }
 
+const groupOption = () => option('--group <group>', 'only what this consumer group could not read')
+const topicOption = () => option('--topic <topic>', 'only records of this topic')
+
+const dlqChanging = () => [
+  groupOption(),
+  topicOption(),
+  option('--all', 'of every group and topic'),
+  option('--dry-run', 'say what would be done, and do nothing'),
+  option('--yes', 'do not ask'),
+  limitOption(1000, 'dead letters'),
+]
+
+export const DLQ: Noun = {
+  name: 'dlq',
+  about:
+    'Looks at dead letters, the records that a consumer group could not read, and sends them round again or drops them',
+  verbs: [
+    {
+      usage: 'list',
+      about: 'Lists dead letters, of each partition the oldest first',
+      options: [groupOption(), topicOption(), limitOption(50, 'dead letters'), option('--ids', 'print the ids alone')],
+      examples: [['dlq list', 'what could not be read, and why']],
+      run: async (call) => (await import('../dlq.ts')).list(call),
+    },
+    {
+      usage: 'show <id>',
+      about: 'Shows one dead letter: where it stood, why it is dead, its headers and value as they were',
+      examples: [['dlq show indexer/mail.ingest.v1/3/1204', 'by the id that list prints']],
+      run: async (call) => (await import('../dlq.ts')).show(call),
+    },
+    {
+      usage: 'replay [ids...]',
+      about:
+        'Puts records back at the end of their topic, as they were, and forgets the letters; after an upgrade that can read them; safe to repeat',
+      options: dlqChanging(),
+      examples: [
+        ['dlq replay --all --dry-run', 'how many there are'],
+        ['dlq replay --group indexer --yes', 'all of one group'],
+      ],
+      run: async (call) => (await import('../dlq.ts')).replay(call),
+    },
+    {
+      usage: 'drop [ids...]',
+      about: 'Gives dead letters up for good; a letter goes only with the older ones of its partition',
+      options: dlqChanging(),
+      examples: [['dlq drop indexer/mail.ingest.v1/3/1204', 'one that nobody needs']],
+      run: async (call) => (await import('../dlq.ts')).drop(call),
+    },
+  ],
+}
+
 const reordering = () =>
   option(
     '--accept-reordering',
