@@ -4,6 +4,8 @@ import { constants } from 'node:fs'
 import { access, open, statfs, unlink } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { dirname, join } from 'node:path'
+import { engineOf } from '../config/config.ts'
+import { stepText } from '../eventlog/eventlog.ts'
 import type { Context } from './context.ts'
 import { exitFor, type Exit } from './exit.ts'
 import { lockFindings } from './locks.ts'
@@ -206,9 +208,11 @@ async function enginesCheck(context: Context): Promise<Finding[]> {
     ['store', async () => schemaText(await engines.store('read'))],
     [
       'event log',
-      async () =>
-        countText((await (await engines.log('read')).ends('mail.ingest.v1'))[0]?.offset ?? 0, 'event') +
-        ' in mail.ingest.v1',
+      async () => {
+        const ends = await (await engines.log('read')).ends('mail.ingest.v1')
+        const count = ends.reduce((sum, { offset }) => sum + offset, 0)
+        return `${countText(count, 'event')} in mail.ingest.v1`
+      },
     ],
     [
       'object store',
@@ -235,10 +239,30 @@ async function enginesCheck(context: Context): Promise<Finding[]> {
   return found
 }
 
+/** Topics of a Kafka cluster: what is missing stops mail behind it, what differs only wants a look. */
+async function topicsCheck(context: Context): Promise<Finding[]> {
+  if (engineOf(context.config().eventLogUrl) !== 'kafka') return []
+  const steps = await (await context.engines.topics()).plan({ acceptReordering: false })
+  if (steps.length === 0) return [finding('topics', 'ok', 'as the settings want them')]
+  return steps.map((step) => {
+    const missing = step.do === 'create'
+    const text = missing ? `${step.topic.name} is missing` : stepText(step)
+    return finding('topics', missing ? 'fail' : 'warn', text, 'see ingestctl topics plan, then topics apply')
+  })
+}
+
 async function schemaText(store: Awaited<ReturnType<Context['engines']['store']>>): Promise<string> {
   const { listTenants } = await import('../store/store.ts')
   const tenants = await listTenants(store, { limit: 1000 })
   return `schema of this release, ${countText(tenants.length, 'tenant')}`
 }
 
-const AFTER_SETTINGS: readonly Check[] = [directoryCheck, spaceCheck, clockCheck, portsCheck, locksCheck, enginesCheck]
+const AFTER_SETTINGS: readonly Check[] = [
+  directoryCheck,
+  spaceCheck,
+  clockCheck,
+  portsCheck,
+  locksCheck,
+  enginesCheck,
+  topicsCheck,
+]

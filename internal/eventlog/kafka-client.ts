@@ -112,11 +112,15 @@ export class Desk {
     for (;;) {
       this.#admin ??= this.#connected()
       const admin = this.#admin
+      const answer = admin.then(question)
       try {
-        return await within(this.#clock, deadline - this.#clock.monotonic(), admin.then(question))
+        return await within(this.#clock, deadline - this.#clock.monotonic(), answer)
       } catch (error) {
         if (this.#admin === admin) this.#admin = undefined
+        // Twice, since a try under way connects again after the first, and would keep the process alive.
         void leave(admin)
+          .then(() => Promise.allSettled([answer]))
+          .then(() => leave(admin))
         if (!mayPass(error) || this.#clock.monotonic() + ASK_PAUSE_MS >= deadline) throw asEventLogError(error)
         await this.#clock.sleep(ASK_PAUSE_MS)
       }

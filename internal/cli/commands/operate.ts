@@ -56,7 +56,7 @@ export const HEALTH: Verb = {
 export const DOCTOR: Verb = {
   usage: 'doctor',
   about:
-    'Checks this machine: Node, settings, directories, fsync, space, clock, ports, locks, engines; exit 1 when something fails',
+    'Checks this machine: Node, settings, directories, fsync, space, clock, ports, locks, engines, topics; exit 1 when something fails',
   examples: [['doctor', 'before the first start, and when in doubt']],
   run: async (call) => (await import('../doctor.ts')).doctor(call),
 }
