@@ -47,6 +47,7 @@ function settingsOf({ kafka, rgw, postgres }: Omit<Engines, 'settings' | 'stop'>
   return {
     EVENT_LOG_URL: kafka.url,
     KAFKA_REPLICATION: '1',
+    KAFKA_PARTITIONS: String(PARTITIONS),
     OBJECT_STORE_URL: `s3://${BUCKET}/messages?endpoint=${rgw.endpoint}`,
     AWS_ACCESS_KEY_ID: rgw.accessKeyId,
     AWS_SECRET_ACCESS_KEY: rgw.secretAccessKey,
@@ -71,8 +72,7 @@ const silent = { debug() {}, info() {}, warn() {}, error() {} }
 /** Makes the topics under another prefix as well, for a test that wants a log of its own. */
 export async function makeTopics(kafka: Pick<Kafka, 'url'>, prefix = ''): Promise<void> {
   const topics = kafkaTopics({ brokers: brokersOf(kafka.url), clock, log: silent })
-  const partitions = { 'mail.ingest.v1': PARTITIONS, 'mail.messages.v1': PARTITIONS }
-  await topics.apply(await topics.plan({ prefix, replication: 1, partitions }))
+  await topics.apply(await topics.plan({ prefix, replication: 1, partitions: PARTITIONS }))
   await topics.close()
 }
 
