@@ -1,7 +1,7 @@
 // One mail on its way into the spool: real octets counted, space held, and given back on every path.
 
 import type { Log } from '../ports/ports.ts'
-import { MessageIdScanner } from './message-id.ts'
+import { HeaderScan } from './header-scan.ts'
 import type { ReplyName } from './replies.ts'
 
 /** Space held for a body. `release` may be called again. */
@@ -37,6 +37,8 @@ export interface BodyOptions {
   expectedBytes: number
 }
 
+/** Received fields of a mail that is on its way somewhere. */
+const HOPS_MAX = 100
 /** Past so many times the limit nobody waits for the end any more. */
 export const RUNAWAY_FACTOR = 2
 
@@ -65,7 +67,7 @@ export class Body {
   readonly #options: BodyOptions
   readonly #draft: Draft
   readonly #reservations: Reservation[]
-  readonly #messageId = new MessageIdScanner()
+  readonly #header = new HeaderScan()
   #reservedBytes: number
   #bytes = 0
   #failure: ReplyName | undefined
@@ -93,6 +95,11 @@ export class Body {
     return this.#state === 'committing'
   }
 
+  /** The mail goes round in circles (RFC 5321 6.3: a threshold of at least 100). */
+  get looping(): boolean {
+    return this.#header.hops > HOPS_MAX
+  }
+
   /** The sender goes on far past the limit. */
   get runaway(): boolean {
     return this.#bytes > this.#options.limitBytes * RUNAWAY_FACTOR
@@ -103,7 +110,7 @@ export class Body {
     this.#bytes += chunk.length
     if (this.#failure !== undefined || this.#state !== 'open') return
     if (this.#bytes > this.#options.limitBytes) return this.#fail('too_large')
-    this.#messageId.feed(chunk)
+    this.#header.feed(chunk)
     try {
       await this.#holdEnough()
       await this.#draft.write(chunk)
@@ -122,7 +129,7 @@ export class Body {
     this.#state = 'committing'
     try {
       const { sizeBytes, sha256 } = await this.#draft.commit(envelope)
-      return { sizeBytes, sha256, headerMessageId: this.#messageId.value() }
+      return { sizeBytes, sha256, headerMessageId: this.#header.messageId }
     } catch (error) {
       await this.#fault(error)
       return this.#failure ?? 'spool_error'

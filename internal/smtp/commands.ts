@@ -46,8 +46,8 @@ const COMMANDS: Record<string, Row> = {
   ETRN: { step: say('not_implemented') },
   TURN: { step: say('not_implemented') },
   // Nobody may speak for another host (Postfix's XCLIENT); PROXY will have a list.
-  XCLIENT: { step: say('no_proxy') },
-  XFORWARD: { step: say('no_proxy') },
+  XCLIENT: { step: async (session) => reply(session.inTransaction ? 'nested_mail' : 'no_proxy') },
+  XFORWARD: { step: async (session) => reply(session.inTransaction ? 'nested_mail' : 'no_proxy') },
 }
 
 /** A browser that was made to talk SMTP (cross-protocol requests). */

@@ -3,7 +3,7 @@
 import { Registry } from '@prometheus-io/client'
 import { describe, expect, test } from 'vitest'
 import { addressArgument, commandText } from './arguments.ts'
-import { MessageIdScanner } from './message-id.ts'
+import { HeaderScan } from './header-scan.ts'
 import { COMMANDS, smtpMetrics } from './metrics.ts'
 import { RecentMessages } from './recent.ts'
 import { REPLIES, type Reply } from './replies.ts'
@@ -107,9 +107,9 @@ describe('trace headers (RFC 5321 4.4)', () => {
 
 describe('Message-ID', () => {
   const scan = (text: string, step = text.length): string => {
-    const scanner = new MessageIdScanner()
+    const scanner = new HeaderScan()
     for (let at = 0; at < text.length; at += step) scanner.feed(Buffer.from(text.slice(at, at + step), 'latin1'))
-    return scanner.value()
+    return scanner.messageId
   }
 
   test.each([

@@ -8,7 +8,7 @@
 //   RCPT      syntax, route, size       (here: quotas, allow-lists, the same answer for known and unknown)
 //   DATA      space held
 //   BDAT      space held by the first chunk
-//   content   octets counted, stored    (here: hops 554 5.4.6, DKIM, DMARC, scanner)
+//   content   octets, line ends, hops   (here: header size, DKIM, DMARC, scanner)
 //   commit    durable, then 250
 
 import { parseMailbox, parsePath, traceIdOf, type Envelope, type Mailbox } from '../envelope/envelope.ts'
@@ -89,6 +89,11 @@ export class Session {
   /** A mail is being read. */
   get receiving(): boolean {
     return this.#transaction?.body !== undefined
+  }
+
+  /** MAIL was accepted, or chunks of a failed mail still come. */
+  get inTransaction(): boolean {
+    return this.#transaction !== undefined || this.#failed !== undefined
   }
 
   /** EHLO or HELO; ends a transaction like RSET (RFC 5321 4.1.4). */
@@ -265,9 +270,10 @@ export class Session {
   /** The body is complete: makes it durable. The reply is true when it is returned. Rejects on bugs, and then nothing is held. */
   async #finish(transaction: Transaction, body: Body, bare: boolean): Promise<Reply> {
     try {
-      if (!bare) return await this.#commit(transaction, body, transaction.entryId ?? '')
+      const fault = body.failure ?? (bare ? 'bare_line_end' : body.looping ? 'loop' : undefined)
+      if (fault === undefined) return await this.#commit(transaction, body, transaction.entryId ?? '')
       await body.abort()
-      return this.#settle(transaction, reply(body.failure ?? 'bare_line_end'))
+      return this.#settle(transaction, reply(fault))
     } catch (error) {
       await body.abort()
       this.#settle(transaction, reply('internal'))

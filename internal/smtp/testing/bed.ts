@@ -61,6 +61,8 @@ const ROWS: DirectoryRow[] = [
   { kind: 'domain', domain: 'acme.example', tenant: 'acme', state: 'active' },
   { kind: 'domain', domain: 'lost.example', tenant: 'acme', state: 'mx_lost' },
   { kind: 'domain', domain: 'suspended.example', tenant: 'acme', state: 'suspended' },
+  { kind: 'domain', domain: 'xn--bcher-kva.example', tenant: 'acme', state: 'active' },
+  { kind: 'mailbox', address: 'ann@xn--bcher-kva.example', tenant: 'acme', enabled: true },
   { kind: 'mailbox', address: 'postmaster@mail.example', tenant: 'acme', enabled: true },
   { kind: 'mailbox', address: 'ann@acme.example', tenant: 'acme', enabled: true },
   { kind: 'mailbox', address: 'off@acme.example', tenant: 'acme', enabled: false },

@@ -4,7 +4,8 @@
 //   C: line           sends the line and CRLF; lines that follow each other go out in one write
 //   C+ text           sends the text with \r \n \0 \xHH and nothing added
 //   C* octets         sends so many octets of content in lines that end with CRLF
-//   C!                drops the connection; C.  closes the sending side
+//   C~ ms             waits, so that what follows is a packet of its own
+//   C!                drops the connection; C.  closes the sending side; C@  connects anew
 //   S: start          the next reply begins so (its lines are joined by " | "); `S: /pattern/` is tried on the whole of it
 //   S. closed         the server has closed the connection
 //   = name value      what holds afterwards (see FACTS)
@@ -35,6 +36,10 @@ const OPTIONS: Record<string, (value: string) => BedOptions> = {
   limit: (value) => ({ limits: { messageBytesMax: Number(value) } }),
   recipients: (value) => ({ limits: { recipientsMax: Number(value) } }),
   sessions: (value) => ({ limits: { sessionsMax: Number(value) } }),
+  'greeting-delay': (value) => ({ limits: { greetingDelayMs: Number(value) } }),
+  'data-timeout': (value) => ({ limits: { dataTimeoutMs: Number(value) } }),
+  'session-timeout': (value) => ({ limits: { sessionTimeoutMs: Number(value) } }),
+  'data-rate': (value) => ({ limits: { dataRateMin: Number(value) } }),
   idle: (value) => ({ limits: { idleTimeoutMs: Number(value) } }),
   capacity: (value) => ({ capacityBytes: Number(value) }),
   'check-fails': (value) => spoolFault('check', value),
@@ -98,15 +103,10 @@ export async function playDialog(path: string, check: Check): Promise<void> {
     .map((line, index) => ({ line, where: `${path}:${index + 1}` }))
     .filter(({ line }) => line.trim() !== '' && !line.startsWith('#'))
   const bed = await openBed(optionsOf(steps.map(({ line }) => line)))
-  const client = new Client(bed.port)
+  const talk = new Talk(bed.port, check)
   try {
-    await talk(
-      client,
-      steps.filter(({ line }) => /^[CS]/.test(line)),
-      check,
-    )
-    client.socket.end()
-    await client.closed
+    for (const step of steps.filter(({ line }) => /^[CS]/.test(line))) await talk.step(step)
+    await talk.end()
     await settled(bed)
     for (const { line, where } of steps.filter((step) => step.line.startsWith('='))) {
       const [, name = '', want = ''] = /^= (\S+) ?(.*)$/.exec(line) ?? []
@@ -114,7 +114,7 @@ export async function playDialog(path: string, check: Check): Promise<void> {
     }
     check(`${path} space held`, bed.reservedBytes(), 0)
   } finally {
-    client.socket.destroy()
+    talk.client.socket.destroy()
     await bed.close()
   }
 }
@@ -129,26 +129,59 @@ function optionsOf(lines: string[]): BedOptions {
     .reduce((all, some) => ({ ...all, ...some, limits: { ...all.limits, ...some.limits } }), {})
 }
 
-async function talk(client: Client, steps: { line: string; where: string }[], check: Check): Promise<void> {
-  let pending: Buffer[] = []
-  const flush = () => {
-    if (pending.length > 0) client.send(Buffer.concat(pending))
-    pending = []
+interface Step {
+  line: string
+  where: string
+}
+
+/** The client's side of one file. */
+class Talk {
+  client: Client
+  readonly #port: number
+  readonly #check: Check
+  /** Lines that go out in one write. */
+  #pending: Buffer[] = []
+
+  constructor(port: number, check: Check) {
+    this.#port = port
+    this.#check = check
+    this.client = new Client(port)
   }
-  for (const { line, where } of steps) {
-    const rest = line.slice(3)
-    if (line.startsWith('C:')) pending.push(Buffer.from(`${rest}\r\n`))
-    else if (line.startsWith('C+')) pending.push(unescaped(rest))
-    else if (line.startsWith('C*')) pending.push(filler(Number(rest)))
+
+  async step({ line, where }: Step): Promise<void> {
+    const [what, rest] = [line.slice(0, 2), line.slice(3)]
+    if (what === 'C:') this.#pending.push(Buffer.from(`${rest}\r\n`))
+    else if (what === 'C+') this.#pending.push(unescaped(rest))
+    else if (what === 'C*') this.#pending.push(filler(Number(rest)))
     else {
-      flush()
-      if (line.startsWith('C!')) client.socket.resetAndDestroy()
-      else if (line.startsWith('C.')) client.socket.end()
-      else if (line.startsWith('S.')) check(where, await client.reply(), undefined)
-      else expectReply((await client.reply())?.replaceAll('\n', ' | '), rest, (got, want) => check(where, got, want))
+      this.#flush()
+      if (what === 'C~') await new Promise((resolve) => setTimeout(resolve, Number(rest)))
+      else if (what === 'C!') this.client.socket.resetAndDestroy()
+      else if (what === 'C.') this.client.socket.end()
+      else if (what === 'C@') await this.#connect()
+      else if (what === 'S.') this.#check(where, await this.client.reply(), undefined)
+      else if (what === 'S:') {
+        const reply = (await this.client.reply())?.replaceAll('\n', ' | ')
+        expectReply(reply, rest, (got, want) => this.#check(where, got, want))
+      } else this.#check(where, what, 'a step')
     }
   }
-  flush()
+
+  async end(): Promise<void> {
+    this.#flush()
+    this.client.socket.end()
+    await this.client.closed
+  }
+
+  async #connect(): Promise<void> {
+    await this.end()
+    this.client = new Client(this.#port)
+  }
+
+  #flush(): void {
+    if (this.#pending.length > 0) this.client.send(Buffer.concat(this.#pending))
+    this.#pending = []
+  }
 }
 
 function expectReply(got: string | undefined, want: string, check: (got: unknown, want: unknown) => void): void {
