@@ -36,6 +36,9 @@ static: install
 fix: install ## format and mend what can be mended
 	@oxfmt && oxlint --type-aware --fix
 
+fuzz: install ## ten million random inputs for the SMTP reader, from FUZZ_SEED (five minutes)
+	@FUZZ_INPUTS=$${FUZZ_INPUTS:-10000000} vitest run --project unit internal/smtp/reader -t fuzz
+
 docs: install ## generate docs/, schemas/ and deploy/env.example from the code
 	@node cmd/gendoc.ts
 
@@ -59,4 +62,4 @@ runtime/node_modules/.installed: runtime/package-lock.json
 	@cd runtime && $(NPM) ci --ignore-scripts >&2
 	@touch $@
 
-.PHONY: help run test engines test-engines check static fix docs bench bench-faults install
+.PHONY: help run test engines test-engines check static fix fuzz docs bench bench-faults install
