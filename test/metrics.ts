@@ -21,7 +21,7 @@ export function total(of: Map<string, number>, name: string): number {
 interface Status {
   spool: { value: { entries: number } }
   outbox: { value: { events: number } }
-  [lag: `lag ${string}`]: { value: number }
+  [lag: `lag ${string}`]: { value: { events: number } }
 }
 
 /** Resolves when nothing waits in the spool, in the log or in the outbox, twice in a row: one look is not one moment. */
@@ -46,5 +46,5 @@ async function waiting(dataDir: string, settings: Record<string, string>): Promi
   const { stdout } = await ingestctl(dataDir, ['status', '--json'], settings)
   const status = JSON.parse(stdout.toString()) as Status
   const lags = Object.entries(status).filter(([name]) => name.startsWith('lag '))
-  return lags.reduce((sum, [, lag]) => sum + lag.value, status.spool.value.entries + status.outbox.value.events)
+  return lags.reduce((sum, [, lag]) => sum + lag.value.events, status.spool.value.entries + status.outbox.value.events)
 }

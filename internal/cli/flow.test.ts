@@ -3,8 +3,10 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
 import { nodeFs, openWriter } from '../../spool/spool.ts'
+import { sqliteEventLog } from '../eventlog/sqlite.ts'
+import { saveCheckpoint } from '../store/store.ts'
 import { THRESHOLDS } from './status.ts'
-import { clock, emptyDesk, indexed, ids, NOW, openDesk, spooled } from './testing/desk.ts'
+import { clock, emptyDesk, indexed, ids, NOW, openDesk, silent, spooled } from './testing/desk.ts'
 import { holdersIn } from './locks.ts'
 import { durationText, instant, sizeBytes } from './quantity.ts'
 import { progressText } from './progress.ts'
@@ -284,6 +286,27 @@ describe('status', () => {
     await spooled(desk, ids.entryId(), Buffer.from('x\r\n'))
     expect(JSON.parse((await desk.run('status --json')).stdout)).toMatchObject({
       spool: { value: { entries: 1, bytes: 3 } },
+    })
+  })
+
+  test.each([
+    ['ok', 10_000, 0],
+    ['warn', 61_000, 60_000],
+    ['crit', 901_000, 900_000],
+  ] as const)('tells lag in events and since when, by partition (%s)', async (level, ageMs, behindMs) => {
+    const desk = await openDesk()
+    const past = { ...clock, now: () => NOW - ageMs }
+    const log = sqliteEventLog({ file: join(desk.dataDir, 'events.db'), clock: past, log: silent })
+    for (let n = 0; n < 3; n++) await indexed({ ...desk, log })
+    await log.close()
+    const checkpoint = { group: 'indexer', topic: 'mail.ingest.v1', partition: 0, offset: 1, eventTime: null }
+    await desk.store.transaction((tx) => saveCheckpoint(tx, { ...checkpoint, updatedAt: NOW }))
+    expect(await desk.run('status --json').then(({ stdout }) => JSON.parse(stdout) as unknown)).toMatchObject({
+      status: level,
+      'lag indexer mail.ingest.v1': {
+        level,
+        value: { events: 2, behindMs, partitions: [{ partition: 0, checkpoint: 1, end: 3, events: 2 }] },
+      },
     })
   })
 

@@ -2,7 +2,6 @@
 
 import { get } from 'node:http'
 import { statfs } from 'node:fs/promises'
-import { TOPICS } from '../eventlog/eventlog.ts'
 import { countByStatus, listCheckpoints, listMessages, outboxState, type Store } from '../store/store.ts'
 import type { Context } from './context.ts'
 import { CliError, exitFor, type Exit } from './exit.ts'
@@ -21,6 +20,7 @@ const EXIT_OF = { ok: 'ok', warn: 'failure', crit: 'usage' } as const satisfies 
 export const THRESHOLDS = {
   oldestMs: { warn: 60_000, crit: 900_000 },
   lagEvents: { warn: 1000, crit: 100_000 },
+  lagMs: { warn: 60_000, crit: 900_000 },
   outboxMs: { warn: 60_000, crit: 900_000 },
 } as const
 
@@ -128,16 +128,31 @@ async function storeFacts(context: Context, store: Store): Promise<Fact[]> {
   ]
 }
 
-/** Events that a consumer group has not applied yet, by group and topic. */
-async function lagFacts(context: Context, store: Store): Promise<Fact[]> {
-  const log = await context.engines.log('read')
-  const ends = (await Promise.all(TOPICS.map((topic) => log.ends(topic)))).flat()
-  return (await listCheckpoints(store)).map(({ group, topic, partition, offset }) => {
-    const end = ends.find((each) => each.topic === topic && each.partition === partition)?.offset ?? offset
-    const lag = Math.max(0, end - offset)
-    const name = `lag ${group} ${topic}/${partition}`
-    return { name, level: levelOf(lag, THRESHOLDS.lagEvents), text: countText(lag, 'event'), value: lag }
+/** What a consumer group has not applied yet of a topic: how many events, and since when the oldest of them waits. */
+async function lagFacts({ engines, clock }: Context, store: Store): Promise<Fact[]> {
+  const log = await engines.log('read')
+  const checkpoints = await listCheckpoints(store)
+  const groups = [...new Set(checkpoints.map(({ group, topic }) => `${group} ${topic}`))]
+  const { warn, crit } = THRESHOLDS.lagMs
+  const facts = groups.map(async (name): Promise<Fact> => {
+    const [group = '', topic = ''] = name.split(' ')
+    const done = checkpoints.filter((each) => each.group === group && each.topic === topic)
+    const next = (partition: number) => done.find((each) => each.partition === partition)?.offset ?? 0
+    const partitions = (await log.ends(topic)).map(({ partition, offset: end }) => {
+      return { partition, checkpoint: next(partition), end, events: Math.max(0, end - next(partition)) }
+    })
+    const events = partitions.reduce((sum, partition) => sum + partition.events, 0)
+    const isBehind = async (ms: number) =>
+      (await log.offsetsAt(topic, clock.now() - ms)).some(({ partition, offset }) => next(partition) < offset)
+    const behindMs = events === 0 ? 0 : (await isBehind(crit)) ? crit : (await isBehind(warn)) ? warn : 0
+    const worst = Math.max(
+      LEVELS.indexOf(levelOf(events, THRESHOLDS.lagEvents)),
+      LEVELS.indexOf(levelOf(behindMs, THRESHOLDS.lagMs)),
+    )
+    const text = countText(events, 'event') + (behindMs > 0 ? `, for more than ${durationText(behindMs)}` : '')
+    return { name: `lag ${name}`, level: LEVELS[worst] ?? 'crit', text, value: { events, behindMs, partitions } }
   })
+  return Promise.all(facts)
 }
 
 async function diskFact(context: Context): Promise<Fact> {

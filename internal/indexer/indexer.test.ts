@@ -1,7 +1,7 @@
 import { Registry } from '@prometheus-io/client'
 import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { documentsOf, getMessage, listEvents, listMessages, parseQuery, searchMessages } from '../store/store.ts'
-import { Bed, mail, testParsers } from './testing/bed.ts'
+import { Bed, eventually, mail, testParsers } from './testing/bed.ts'
 
 const pool = testParsers()
 let bed: Bed
@@ -84,6 +84,52 @@ test('published twice in a row, a message is told of once', async () => {
   expect((await listEvents(bed.store, { types: ['indexer.indexed'] }, { limit: 10 })).rows).toHaveLength(1)
 })
 
+test('events of one message are done in their order, however long each takes, and hold up no other', async () => {
+  const sent = mail(1, PDF)
+  const parse: typeof bed.parsers.parse = async (input) => {
+    const first = (await listMessages(bed.store, { status: 'PARSED' }, { limit: 1 })).rows.length === 0
+    if (input.workDir.includes(sent.meta.messageId) && first) await new Promise((resolve) => setTimeout(resolve, 300))
+    return bed.parsers.parse(input)
+  }
+  const again = (id: string) => ({ ...sent.event, replay: { id } })
+  await bed.deliver([sent])
+  await bed.log.append([again('a'), again('b')])
+  await bed.deliver([mail(2, 'Message-ID: <other@x>\n\nmark\n')])
+  const order: string[] = []
+  await bed.index({ concurrency: 2, parsers: { parse }, onIndexed: ({ messageId }) => order.push(messageId) })
+  expect(order.indexOf(mail(2, '').meta.messageId)).toBe(0)
+  const told = (
+    await listEvents(bed.store, { types: ['indexer.indexed'], messageId: sent.meta.messageId }, { limit: 9 })
+  ).rows
+  const inLog = told.toSorted((one, other) => one.offset - other.offset)
+  expect(inLog.map(({ replayId }) => replayId)).toEqual([null, 'a', 'b'])
+})
+
+test('lag is told in messages, and as the time of the oldest event that is not done', async () => {
+  const registry = new Registry()
+  const held = Promise.withResolvers<void>()
+  const parse: typeof bed.parsers.parse = async (input) => {
+    await held.promise
+    return bed.parsers.parse(input)
+  }
+  const began = Date.now()
+  const running = bed.start({ registry, parsers: { parse } })
+  const gauge = async (name: string) => {
+    const start = `mail_ingest_consumer_${name}{group="indexer",topic="mail.ingest.v1"} `
+    const line = (await registry.metrics()).split('\n').find((each) => each.startsWith(start))
+    return Number(line?.slice(start.length))
+  }
+  await bed.deliver([mail(1, PDF), mail(2, PDF)])
+  await eventually(async () => (await gauge('lag_messages')) === 2)
+  const oldest = await gauge('oldest_event_timestamp_seconds')
+  expect(oldest * 1000).toBeGreaterThanOrEqual(began - 1)
+  expect(oldest * 1000).toBeLessThanOrEqual(Date.now())
+  held.resolve()
+  await eventually(async () => (await gauge('lag_messages')) === 0)
+  expect(await gauge('oldest_event_timestamp_seconds')).toBe(0)
+  expect(await running.stop()).toBeUndefined()
+})
+
 test('every metric of the indexer is there from the start, with every label at zero', async () => {
   const registry = new Registry()
   const running = bed.start({ registry })
@@ -93,6 +139,7 @@ test('every metric of the indexer is there from the start, with every label at z
     'consumer_events_total{group="indexer",topic="mail.ingest.v1",result="retry"} 0',
     'consumer_events_total{group="projector",topic="mail.messages.v1",result="ok"} 0',
     'consumer_lag_messages{group="indexer",topic="mail.ingest.v1"} 0',
+    'consumer_oldest_event_timestamp_seconds{group="projector",topic="mail.messages.v1"} 0',
     'consumer_last_processed_event_timestamp_seconds{group="indexer",topic="mail.ingest.v1"} 0',
     'consumer_rebalances_total{group="indexer"} 0',
     'checkpoint_timestamp_seconds{group="indexer"} 0',

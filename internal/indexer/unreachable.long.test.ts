@@ -22,7 +22,7 @@ test('an object that alone cannot be read ends as FAILED, and its slot goes to t
     list: (prefix) => bed.blobs.list(prefix),
     delete: (key) => bed.blobs.delete(key),
     get: async (key) => {
-      if (key === bad.meta.rawKey) throw new BlobError('server', 'EIO')
+      if (key === bad.meta.rawKey) throw new BlobError('client', 'AccessDenied')
       return bed.blobs.get(key)
     },
   }
@@ -37,6 +37,6 @@ test('an object that alone cannot be read ends as FAILED, and its slot goes to t
   expect(await countByStatus(bed.store)).toMatchObject({ FAILED: 1, PARSED: sent })
   expect(await getMessage(bed.store, bad.meta.messageId)).toMatchObject({
     reason: 'unreachable',
-    detail: { message: 'EIO' },
+    detail: { message: 'AccessDenied' },
   })
 })

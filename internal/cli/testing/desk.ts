@@ -32,7 +32,7 @@ export const clock: Clock = {
   },
 }
 
-const silent: Log = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} }
+export const silent: Log = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} }
 
 let counted = 0
 const hex = (width: number) => String((counted += 1)).padStart(width, '0')
