@@ -54,7 +54,7 @@ export interface Consumption {
   /**
    * First offset wanted of a partition, asked each time the partition is assigned: the caller's own checkpoint. Once it is asked,
    * nothing fetched under an earlier assignment is handed over. `held` aborts when the partition is given out anew, to us or to
-   * another member, and when the iteration ends.
+   * another member, and when the iteration is to end.
    */
   startAt(topic: string, partition: number, held: AbortSignal): Promise<number>
   /** Most events in one batch. */

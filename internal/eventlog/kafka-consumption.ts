@@ -60,7 +60,7 @@ export async function* consumption<T>(
 ): AsyncGenerator<readonly T[], void> {
   if (want.signal.aborted) return
   const reading = new Reading(options, want)
-  const stop = () => reading.handoff.end()
+  const stop = () => reading.end()
   want.signal.addEventListener('abort', stop, { once: true })
   reading.start()
   try {
@@ -162,11 +162,16 @@ class Reading<T> {
     })
   }
 
+  /** No more batches; the caller is told to let go of the one it has. */
+  end(): void {
+    this.handoff.end()
+    this.#holding.abort()
+  }
+
   /** Leaves the group, so that others need not wait for the session to run out. */
   async leave(): Promise<void> {
     const { clock, log } = this.#options
-    this.handoff.end()
-    this.#holding.abort()
+    this.end()
     // kafkajs forgets a stop that comes before its start is through.
     const left = this.#started.then(() => this.#consumer?.disconnect())
     await within(clock, LEAVE_MAX_MS, left).catch((error: Error) => {
@@ -189,6 +194,7 @@ class Reading<T> {
     this.#wellAt = this.#options.clock.monotonic()
     this.#holding.abort()
     this.#holding = new AbortController()
+    if (this.handoff.ended) this.#holding.abort()
     // A giver that waits for its caller may not have heard yet; what it offers is another assignment's.
     this.handoff.drop()
     const places = Object.entries(assignment).flatMap(([wire, partitions]) => {

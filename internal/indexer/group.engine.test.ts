@@ -5,6 +5,7 @@ import { sql } from 'kysely'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { startKafka, type Kafka } from '../../test/engines/kafka.ts'
 import type { EventLog } from '../eventlog/eventlog.ts'
+import { BlobError } from '../blob/blob.ts'
 import { openLog } from '../eventlog/testing/kafka-bed.ts'
 import { countByStatus } from '../store/store.ts'
 import { missing, sharedBed } from '../store/testing/postgres-bed.ts'
@@ -126,6 +127,20 @@ describe.skipIf(missing)(`indexers of one group ${missing ?? ''}`, () => {
     await expectAllDone(group, count, ['a', 'b'])
     expect(await third.kill('SIGTERM')).toBe(0)
     expect(await fourth.kill('SIGTERM')).toBe(0)
+  })
+
+  test('one that is stopped while nothing can be read leaves at once, and loses nothing', async () => {
+    const group = await open()
+    const get = () => Promise.reject(new BlobError('client', 'NoSuchBucket'))
+    const member = await group.join({ blobs: { ...group.bed.blobs, get }, concurrency: 2 })
+    await group.deliver(mailsFrom(1, 300))
+    await sleep(3000)
+    expect(await countByStatus(group.store)).toMatchObject({ PARSED: 0, FAILED: 0 })
+    const began = Date.now()
+    expect(await member.stop()).toBeUndefined()
+    expect(Date.now() - began).toBeLessThan(5000)
+    await group.join()
+    await expectAllDone(group, 300)
   })
 
   test('one of them publishes; when its turn is taken away, another does', async () => {
