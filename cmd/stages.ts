@@ -7,7 +7,7 @@ import { refreshDirectory, Refresher } from '../internal/directory/refresher.ts'
 import { openDirectory } from '../internal/directory/snapshot.ts'
 import { parsePath, type Mailbox } from '../internal/envelope/envelope.ts'
 import { watchDeadLetters } from '../internal/eventlog/eventlog.ts'
-import { indexer, type Indexed } from '../internal/indexer/indexer.ts'
+import { indexer, keepEventsFor, type Indexed } from '../internal/indexer/indexer.ts'
 import { parserPool } from '../internal/message/message.ts'
 import type { Log } from '../internal/ports/ports.ts'
 import { smtpServer } from '../internal/smtp/smtp.ts'
@@ -201,12 +201,14 @@ export async function startIndexerd(
     source: `/ingest/${config.deployment}/indexerd`,
     ...(onIndexed && { onIndexed }),
   })
+  const upkeep = { store: engines.store, clock, logger: log, days: config.eventsRetentionDays }
   const parts: Part[] = [
     { name: 'parsers', stop: () => parsers.close() },
     looping(log, 'indexer', (signal) => stage.run(signal)),
     looping(log, 'dead letters', (signal) =>
       watchDeadLetters(engines.log.deadLetters, { registry, clock, log, signal }),
     ),
+    looping(log, 'old events', (signal) => keepEventsFor(upkeep, signal)),
   ]
   return { parts, checks: [] }
 }

@@ -87,6 +87,7 @@ export const SETTINGS = {
 
   indexConcurrency: setting('INDEX_CONCURRENCY', parse.whole(1, 1024), '32', 'Messages under way in the indexer at one time.', 'count'),
   indexRetries: setting('INDEX_RETRIES', parse.whole(0, 1000), '8', 'Tries after the first when an object is missing; then the message is FAILED.', 'count'),
+  eventsRetentionDays: setting('EVENTS_RETENTION_DAYS', parse.whole(0, 36_500), '400', 'Days that the store keeps its copy of the log’s events; PostgreSQL drops them by whole months; 0 keeps them for ever. Messages stay.', 'count'),
   parserProcesses: setting('PARSER_PROCESSES', parse.whole(1, 64), '2', 'Child processes that parse; each has one message at a time.', 'count'),
   parserDeadlineMs: setting('PARSER_DEADLINE_MS', parse.whole(100, 600_000), '20000', 'Time to parse a message, plus one second for each MiB; then the child is killed and the message quarantined.', 'ms'),
   parserMemoryMax: setting('PARSER_MEMORY_MAX', parse.whole(64 * MIB, 16 * GIB), mib(384), 'Resident memory of one parser child; above it the child is killed and the message quarantined.', 'bytes'),

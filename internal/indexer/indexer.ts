@@ -19,6 +19,7 @@ import { publishOutbox } from './publish.ts'
 import { Bell } from './waiting.ts'
 
 export { FAILURE_REASONS, type FailureReason } from './facts.ts'
+export { keepEventsFor } from './upkeep.ts'
 export { receivedEvent, receivedFromMeta } from './received.ts'
 export { Outage } from './examine.ts'
 export { previewReplay, type FieldChange, type Preview, type PreviewParts } from './preview.ts'

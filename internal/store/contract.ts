@@ -13,6 +13,7 @@ import {
   createTenant,
   directoryRows,
   directoryVersion,
+  dropEvents,
   findKey,
   getJob,
   getMessage,
@@ -303,6 +304,21 @@ function listContract(store: () => Store): void {
         expect(newestFirst ? offsets.reverse() : offsets).toEqual([0, 1, 2, 3, 4, 5])
         expect(second.next).toBeUndefined()
       }
+    })
+
+    test('events go by the month, the old ones first, and come back when they are told again', async () => {
+      const [old, last, young] = [Date.UTC(2024, 0, 31), Date.UTC(2024, 1, 29), Date.UTC(2024, 2, 1)]
+      const rows = [old, last, young].map((appendedAt, n) => eventRow(n, { appendedAt }))
+      await store().transaction((tx) => projectEvents(tx, rows))
+      const left = async () => (await listEvents(store(), {}, { limit: 9 })).rows.map((row) => row.offset)
+      expect(await dropEvents(store(), old)).toBe(0)
+      expect(await dropEvents(store(), Date.UTC(2024, 1))).toBe(1)
+      expect(await left()).toEqual([1, 2])
+      expect(await dropEvents(store(), young)).toBe(1)
+      expect(await dropEvents(store(), young)).toBe(0)
+      expect(await left()).toEqual([2])
+      await insist(() => store().transaction((tx) => projectEvents(tx, rows)))
+      expect(await left()).toEqual([0, 1, 2])
     })
 
     test('a mailbox is paged like any list, whatever else is asked of its messages', async () => {

@@ -44,8 +44,8 @@ export interface Dialect {
   makeRoom(table: 'messages' | 'events', at: number): Promise<void>
   /** The time of a message, which says in which partition it is; undefined where there is no such message. */
   receivedAtOf(on: Queries, messageId: string): Promise<number | undefined>
-  /** Removes events that were appended before `until`, some or all of them; resolves with whether there may be more. */
-  dropEvents(on: Queries, until: number): Promise<boolean>
+  /** See `dropEvents` of events.ts. */
+  dropEvents(on: Queries, until: number): Promise<number>
   /** What an error of the driver means, or undefined where it is a bug. */
   reasonOf(error: unknown): StoreReason | undefined
 }
@@ -123,10 +123,10 @@ export const SQLITE: Dialect = {
     return row?.receivedAt
   },
   async dropEvents(on, until) {
-    const { numAffectedRows = 0n } = await sql`
+    const { numAffectedRows } = await sql`
       delete from events where rowid in (select rowid from events where appended_at < ${until} limit ${EVENTS_DROPPED_MAX})
       `.execute(on.kysely)
-    return numAffectedRows === BigInt(EVENTS_DROPPED_MAX)
+    return Number(numAffectedRows)
   },
   reasonOf: (error) => SQLITE_REASONS.find(([pattern]) => pattern.test(codeOf(error)))?.[1],
 }
@@ -260,8 +260,8 @@ export const postgresDialect = (makeRoom: Dialect['makeRoom']): Dialect => ({
   makeRoom,
   receivedAtOf: receivedAtOfPostgres,
   async dropEvents(on, until) {
-    await sql`select drop_events(${until})`.execute(on.kysely)
-    return false
+    const { rows } = await sql<{ months: number }>`select drop_events(${until}) as months`.execute(on.kysely)
+    return rows[0]?.months ?? 0
   },
   reasonOf: reasonOfPostgres,
 })

@@ -87,6 +87,12 @@ export async function listEvents(
   return { rows: rows.slice(0, limit), next: toEventCursor(last) }
 }
 
+/**
+ * Removes events that were appended before `until`, milliseconds: whole months that were over by then in PostgreSQL, rows in SQLite,
+ * 1000 at most. Resolves with how many months or rows went; 0 when there are no more.
+ */
+export const dropEvents = (on: Queries, until: number): Promise<number> => on.dialect.dropEvents(on, until)
+
 function fromEventRow({ logOffset, data, ...rest }: Selectable<Schema['events']>): EventRow {
   return { ...rest, offset: logOffset, data: JSON.parse(data) as Record<string, unknown> }
 }

@@ -112,13 +112,31 @@ describe.skipIf(missing)(`faults of PostgreSQL ${missing ?? ''}`, () => {
 
     test('more work than connections waits its turn; what waits too long is unavailable', async () => {
       const quick = Array.from({ length: 20 }, (_, n) => reasonOf(createTenant(store(), { slug: `a${n}`, now: 1 })))
+      // Unused ones stay open, so that what is there afterwards is the most that there was.
       expect(new Set(await Promise.all(quick))).toEqual(new Set(['none']))
+      const open = `select count(*) from pg_stat_activity where datname = '${bed().database}'`
+      expect(await bed().server.psql(open)).toBe('2')
       const { promise: held, resolve: letGo } = Promise.withResolvers<void>()
       const holders = [1, 2].map(() => store().transaction(() => held))
       expect(await reasonOf(listTenants(store()))).toBe('unavailable')
       letGo()
       await Promise.all(holders)
       expect(await reasonOf(listTenants(store()))).toBe('none')
+    })
+
+    test('a connection that is killed in mid-transaction: nothing of it is there, and the next one is whole', async () => {
+      const killed = store().transaction(async (tx) => {
+        await createTenant(tx, { slug: 'a', now: 1 })
+        const { rows } = await sql<{ pid: number }>`select pg_backend_pid() as pid`.execute(tx.kysely)
+        await bed().server.psql(`select pg_terminate_backend(${rows[0]?.pid})`)
+        await createTenant(tx, { slug: 'b', now: 1 })
+      })
+      expect(await reasonOf(killed)).toBe('unavailable')
+      expect(await listTenants(store())).toEqual([])
+      const whole = store().transaction(async (tx) => {
+        for (const slug of ['a', 'b']) await createTenant(tx, { slug, now: 1 })
+      })
+      expect(await reasonOf(whole)).toBe('none')
     })
 
     test('connections that break while nobody uses them are replaced', async () => {

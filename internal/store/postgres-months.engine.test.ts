@@ -11,6 +11,7 @@ import { postgresDialect } from './dialect.ts'
 import type { Schema } from './schema.ts'
 import {
   dropDerived,
+  dropEvents,
   findMessage,
   getMessage,
   holdKeyOf,
@@ -99,6 +100,16 @@ describe.skipIf(missing)(`months in PostgreSQL ${missing ?? ''}`, () => {
       await store.close()
     })
 
+    test('the events from before are one partition, which goes when its newest month is old enough', async () => {
+      await fillPrevious(previous)
+      const store = await bed().open()
+      expect(await months(store, 'events')).toEqual(['before_months'])
+      expect(await dropEvents(store, Date.UTC(2026, 11) - 1)).toBe(0)
+      expect(await dropEvents(store, Date.UTC(2100, 0))).toBe(1)
+      expect((await listEvents(store, {}, { limit: 10 })).rows).toEqual([])
+      await store.close()
+    })
+
     test('a program of the previous version that still runs does not leave messages without a place', async () => {
       await fillPrevious(previous)
       const store = await bed().open()
@@ -135,6 +146,22 @@ describe.skipIf(missing)(`months in PostgreSQL ${missing ?? ''}`, () => {
       await project(2, Date.UTC(2026, 11, 1))
       expect(await months(store(), 'events')).toEqual(['2026_11', '2026_12', '2027_01', '2027_02'])
       expect(await months(store(), 'messages')).toEqual([])
+    })
+
+    test('months of events do not go while somebody reads them, and nobody else waits for long', async () => {
+      await project(1, 0)
+      const { promise: reading, resolve: reads } = Promise.withResolvers<void>()
+      const { promise: held, resolve: letGo } = Promise.withResolvers<void>()
+      const reader = store().transaction(async (tx) => {
+        await listEvents(tx, {}, { limit: 1 })
+        reads()
+        await held
+      })
+      await reading
+      expect(await reasonOf(dropEvents(store(), Date.UTC(1971, 0)))).toBe('unavailable')
+      letGo()
+      await reader
+      expect(await dropEvents(store(), Date.UTC(1971, 0))).toBe(3)
     })
 
     test('stores that need a month at once make it once, while others write', async () => {

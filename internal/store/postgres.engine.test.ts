@@ -7,8 +7,8 @@ import { beforeEach, describe, expect, test } from 'vitest'
 import { found, saveText } from './contract-search.ts'
 import { storeContract } from './contract.ts'
 import { openPostgresStore } from './postgres.ts'
-import { getMessage, listTenants, seedFirstStart } from './store.ts'
-import { draft, reasonOf } from './testing/draft.ts'
+import { dropEvents, getMessage, listTenants, projectEvents, seedFirstStart } from './store.ts'
+import { draft, eventRow, reasonOf } from './testing/draft.ts'
 import { openElsewhere } from './testing/program.ts'
 import { freshStore, missing, sharedBed } from './testing/postgres-bed.ts'
 
@@ -91,6 +91,8 @@ describe.skipIf(missing)(`the store in PostgreSQL ${missing ?? ''}`, () => {
       expect(await seedFirstStart(store, { domain: 'x.example', now: 1 })).toBe(true)
       await saveText(store, 1, { body: 'a month that nobody made yet' })
       expect(await found(store, 'nobody')).toEqual([1])
+      await store.transaction((tx) => projectEvents(tx, [eventRow(1, { appendedAt: 0 })]))
+      expect(await dropEvents(store, Date.UTC(1970, 1))).toBe(1)
       const forbidden = ['drop table messages', 'create table mine (a int)', 'alter table outbox add column a int']
       for (const statement of forbidden) {
         await expect(sql.raw(statement).execute(store.kysely)).rejects.toThrow(/must be owner|permission denied/)
@@ -98,6 +100,7 @@ describe.skipIf(missing)(`the store in PostgreSQL ${missing ?? ''}`, () => {
       await store.close()
       const reader = await bed().open({ url: as('mail_ingest_reader'), readOnly: true })
       expect(await listTenants(reader)).toHaveLength(1)
+      await expect(dropEvents(reader, Date.UTC(2100, 0))).rejects.toThrow(/permission denied/)
       await expect(sql`delete from tenants`.execute(reader.kysely)).rejects.toThrow(/read-only|permission denied/)
       await reader.close()
     })

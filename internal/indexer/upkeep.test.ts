@@ -1,0 +1,58 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import { openSqliteStore } from '../store/sqlite.ts'
+import { listEvents, projectEvents, type EventRow } from '../store/store.ts'
+import { keepEventsFor } from './indexer.ts'
+import { fastClock, silent } from './testing/bed.ts'
+
+const DAY_MS = 86_400_000
+const NOW = Date.UTC(2026, 10, 21)
+
+const event = (offset: number, appendedAt: number): EventRow => ({
+  topic: 't',
+  partition: 0,
+  offset,
+  id: `i${offset}`,
+  type: 'x',
+  subject: 'm',
+  tenant: 'acme',
+  entryId: null,
+  time: 5,
+  appendedAt,
+  traceId: 't',
+  traceparent: 'p',
+  source: 's',
+  replayId: null,
+  data: {},
+})
+
+test.each([
+  [30, [2, 3], 'older ones go, in as many batches as it takes'],
+  [0, [0, 1, 2, 3], 'for ever'],
+])('events are kept for %j days: %j (%s)', async (days, kept, _why) => {
+  const dir = mkdtempSync(join(tmpdir(), 'upkeep-'))
+  const store = await openSqliteStore({ file: join(dir, 'store.db') })
+  const ages = [300, 31, 30, 0]
+  const many = Array.from({ length: 2500 }, (_, n) => event(1000 + n, NOW - 40 * DAY_MS))
+  await store.transaction((tx) => projectEvents(tx, days === 0 ? [] : many))
+  await store.transaction((tx) =>
+    projectEvents(
+      tx,
+      ages.map((age, n) => event(n, NOW - age * DAY_MS)),
+    ),
+  )
+  const stopping = new AbortController()
+  // The first look is done when the hour's wait begins.
+  const clock = {
+    ...fastClock,
+    now: () => NOW,
+    sleep: async (ms: number) => (ms > 1000 ? stopping.abort() : undefined),
+  }
+  await keepEventsFor({ store, clock, logger: silent, days }, stopping.signal)
+  const { rows } = await listEvents(store, {}, { limit: 1000 })
+  expect(rows.map((row) => row.offset)).toEqual(kept)
+  await store.close()
+  rmSync(dir, { recursive: true })
+})

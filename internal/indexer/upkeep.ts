@@ -1,0 +1,47 @@
+// Old events leave the store. The log was the truth of them and keeps them for less long; what they made stays.
+
+import type { Clock, Log } from '../ports/ports.ts'
+import { dropEvents, type Store } from '../store/store.ts'
+import { pause, Stopped } from './waiting.ts'
+
+const EVERY_MS = 3_600_000
+const DAY_MS = 86_400_000
+/** Between two batches, so that SQLite's one writer is free for mail. */
+const BREATH_MS = 50
+
+export interface UpkeepOptions {
+  store: Store
+  clock: Clock
+  logger: Log
+  /** Days that events are kept; 0 for ever. */
+  days: number
+}
+
+/** Looks at once and then every hour, one process at a time, until the signal aborts. Trouble waits for the next time. */
+export async function keepEventsFor(options: UpkeepOptions, signal: AbortSignal): Promise<void> {
+  const { store, clock, logger, days } = options
+  const work = (until: AbortSignal) => dropOld(options, until)
+  while (!signal.aborted) {
+    try {
+      if (days > 0) await store.singleRunner('old events', work, signal)
+    } catch (error) {
+      if (!signal.aborted) logger.warn({ err: error }, 'old events could not be dropped; trying again in an hour')
+    }
+    await pause(clock, EVERY_MS, signal).catch((stopped: unknown) => {
+      if (!(stopped instanceof Stopped)) throw stopped
+    })
+  }
+}
+
+async function dropOld({ store, clock, logger, days }: UpkeepOptions, signal: AbortSignal): Promise<void> {
+  const until = clock.now() - days * DAY_MS
+  let dropped = 0
+  for (;;) {
+    const went = await dropEvents(store, until)
+    if (went === 0) break
+    dropped += went
+    await pause(clock, BREATH_MS, signal)
+  }
+  const what = store.dialect.name === 'postgres' ? 'months' : 'rows'
+  if (dropped > 0) logger.info({ [what]: dropped, until: new Date(until).toISOString() }, 'old events were dropped')
+}
