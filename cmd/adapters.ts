@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs'
 import type { BlobStore } from '../internal/blob/blob.ts'
 import { engineOf, enginePath, type Config } from '../internal/config/config.ts'
-import type { Topics } from '../internal/cli/cli.ts'
+import type { StoreSchema, Topics } from '../internal/cli/cli.ts'
 import type { EventLog, Keeping, Queryable } from '../internal/eventlog/eventlog.ts'
 import type { Clock, Ids, Log } from '../internal/ports/ports.ts'
 import type { Store } from '../internal/store/store.ts'
@@ -71,6 +71,18 @@ export async function storeOf(config: Config, opening: Opening = {}): Promise<St
   const { openPostgresStore } = await import('../internal/store/postgres.ts')
   const { databasePoolMax: poolMax, databaseStatementTimeoutMs: statementTimeoutMs } = config
   return openPostgresStore({ url, poolMax, statementTimeoutMs, readOnly: opening.readOnly ?? false })
+}
+
+/** The schema of the store of DATABASE_URL. */
+export async function schemaOf(config: Config): Promise<StoreSchema> {
+  const url = config.databaseUrl
+  const migrate = async () => (await storeOf(config)).close()
+  if (isEmbedded(url)) {
+    const { pendingSqliteSteps } = await import('../internal/store/sqlite.ts')
+    return { pending: () => pendingSqliteSteps(enginePath(url)), migrate }
+  }
+  const { pendingPostgresSteps } = await import('../internal/store/postgres.ts')
+  return { pending: () => pendingPostgresSteps({ url }), migrate }
 }
 
 /** The topics of the cluster, as the settings KAFKA_… want them; undefined where the event log has none. */

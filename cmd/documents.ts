@@ -42,6 +42,7 @@ function nothing(): Context {
       log: unused,
       blobs: unused,
       topics: unused,
+      schema: unused,
       parsers: unused,
       get spool() {
         return unused()

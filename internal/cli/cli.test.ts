@@ -59,6 +59,7 @@ describe('usage', () => {
     'domains',
     'mailboxes',
     'config',
+    'db',
   ])('`%s` alone prints what it can do, with examples', async (noun) => {
     const { status, stdout } = await emptyDesk().run(noun)
     expect(status).toBe(0)
@@ -94,6 +95,21 @@ describe('where nothing was ever started', () => {
     expect((await desk.run(line, { environment: { SMTP_PORT: '0', METRICS_LISTEN: '127.0.0.1:0' } })).status).toBe(0)
     expect(existsSync(desk.dataDir)).toBe(false)
   })
+})
+
+test('`db migrate` makes the store what this release wants, and says first what it would do', async () => {
+  const desk = emptyDesk()
+  const steps = async (line: string) => {
+    const { status, stdout } = await desk.run(line)
+    expect(status).toBe(0)
+    return (JSON.parse(stdout) as { step: string }[]).map(({ step }) => step)
+  }
+  const all = ['0001-initial', '0002-months']
+  expect(await steps('db migrate --dry-run --json')).toEqual(all)
+  expect(existsSync(desk.dataDir)).toBe(false)
+  expect(await steps('db migrate --json')).toEqual(all)
+  expect(await steps('db migrate --json')).toEqual([])
+  expect((await desk.run('tenants list')).status).toBe(0)
 })
 
 describe('exit statuses', () => {

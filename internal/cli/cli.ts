@@ -7,14 +7,14 @@ import { Command, CommanderError, Option } from 'commander'
 import { DOMAINS, MAILBOXES, TENANTS } from './commands/directory.ts'
 import { DLQ, EVENTS, QUARANTINE, REPLAY, SPOOL, TOPICS } from './commands/flow.ts'
 import { DOCUMENTS, MESSAGES, SEARCH, TRACE } from './commands/messages.ts'
-import { CONFIG, DOCTOR, HEALTH, SEND, STATUS } from './commands/operate.ts'
+import { CONFIG, DOCTOR, HEALTH, SEND, STATUS, DB } from './commands/operate.ts'
 import { completion, SHELLS } from './completion.ts'
 import type { Context } from './context.ts'
 import { EXITS, exitFor, sentenceFor, type Exit } from './exit.ts'
 import { Closed } from './output.ts'
 import { addNoun, addVerb, examplesText, type Call, type Noun, type Result, type Verb } from './tree.ts'
 
-export type { Access, Context, Engines, Topics } from './context.ts'
+export type { Access, Context, Engines, StoreSchema, Topics } from './context.ts'
 export { CliError, EXITS, type Exit } from './exit.ts'
 export { completionScript, SHELLS } from './completion.ts'
 export { cliReferenceMarkdown } from './reference.ts'
@@ -31,6 +31,7 @@ const NOUNS: readonly Noun[] = [
   DOMAINS,
   MAILBOXES,
   TOPICS,
+  DB,
   CONFIG,
 ]
 const VERBS: readonly Verb[] = [SEARCH, TRACE, REPLAY, SEND, STATUS, HEALTH, DOCTOR]

@@ -22,6 +22,14 @@ export interface Topics {
   close(): Promise<void>
 }
 
+/** The schema of the store. */
+export interface StoreSchema {
+  /** Names of the steps that it lacks. Rejects with StoreError: `invalid` where it is newer than this program. */
+  pending(): Promise<string[]>
+  /** Takes them, all or none; makes the store where there is none. */
+  migrate(): Promise<void>
+}
+
 /** The engines of the settings. A place where nothing was ever started rejects with CliError `unavailable`. */
 export interface Engines {
   store(access: Access): Promise<Store>
@@ -31,6 +39,7 @@ export interface Engines {
   topics(): Promise<Topics>
   /** What reads messages in a dry run, and a directory for its work. Both go with `close`. */
   parsers(): Promise<{ parsers: Pick<ParserPool, 'parse'>; workDir: string }>
+  schema(): Promise<StoreSchema>
   /** Where the spool is; it is read without a lock and may not exist yet. */
   spool: { fs: Fs; dir: string }
   /** Closes what was opened. */

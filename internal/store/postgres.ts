@@ -53,10 +53,7 @@ export async function openPostgresStore(options: PostgresStoreOptions): Promise<
     if (pending.length > 0) await migrateAlone(config, options.url, pending)
   } catch (error) {
     await kysely.destroy()
-    if (error instanceof StoreError && error.reason === 'invalid') throw error
-    throw new StoreError('unavailable', `cannot open the store ${placeOf(options.url)}: ${(error as Error).message}`, {
-      cause: error,
-    })
+    throw cannotOpen(options.url, error)
   }
   return {
     kysely,
@@ -65,6 +62,27 @@ export async function openPostgresStore(options: PostgresStoreOptions): Promise<
     close: () => kysely.destroy(),
     singleRunner: (name, work, signal) => singleRunner(config, { name, work, signal }),
   }
+}
+
+/** Steps that the schema lacks; changes nothing. Errors as of opening. */
+export async function pendingPostgresSteps(options: PostgresStoreOptions): Promise<string[]> {
+  const kysely = database({
+    dialect: poolDialect(new Pool({ ...clientConfig({ ...options, readOnly: true }), max: 1 })),
+  })
+  try {
+    return await pendingSteps(kysely)
+  } catch (error) {
+    throw cannotOpen(options.url, error)
+  } finally {
+    await kysely.destroy()
+  }
+}
+
+function cannotOpen(url: string, error: unknown): StoreError {
+  if (error instanceof StoreError && error.reason === 'invalid') return error
+  return new StoreError('unavailable', `cannot open the store ${placeOf(url)}: ${(error as Error).message}`, {
+    cause: error,
+  })
 }
 
 const database = (config: Pick<KyselyConfig, 'dialect'>): Kysely<Schema> =>

@@ -41,12 +41,12 @@ const STATEMENTS_MAX = 500
 /** Opens the store and brings its schema up to date. `unavailable`: missing, locked, no permission. `invalid`: a newer schema. */
 export async function openSqliteStore(options: SqliteStoreOptions): Promise<Store> {
   const { file, readOnly = false, busyTimeoutMs = BUSY_TIMEOUT_MS } = options
-  const database = openFile(file, readOnly)
-  const kysely = new Kysely<Schema>({ dialect: sqliteDialect(database), plugins: [new CamelCasePlugin()] })
+  const connection = openFile(file, readOnly)
+  const kysely = database(connection)
   try {
     if (readOnly) await mustBeCurrent(kysely, file)
     else await migrate(kysely, SQLITE)
-    database.pragma(`busy_timeout = ${busyTimeoutMs}`)
+    connection.pragma(`busy_timeout = ${busyTimeoutMs}`)
   } catch (error) {
     await kysely.destroy()
     throw error
@@ -63,6 +63,19 @@ export async function openSqliteStore(options: SqliteStoreOptions): Promise<Stor
     },
   }
 }
+
+/** Steps that the schema of a file lacks, all of them where there is no file; changes nothing. Errors as of opening. */
+export async function pendingSqliteSteps(file: string): Promise<string[]> {
+  const kysely = database(existsSync(file) ? openFile(file, true) : new Database(':memory:'))
+  try {
+    return await pendingSteps(kysely)
+  } finally {
+    await kysely.destroy()
+  }
+}
+
+const database = (connection: Database.Database): Kysely<Schema> =>
+  new Kysely<Schema>({ dialect: sqliteDialect(connection), plugins: [new CamelCasePlugin()] })
 
 function openFile(file: string, readOnly: boolean): Database.Database {
   if (readOnly && !existsSync(file)) {

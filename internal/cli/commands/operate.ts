@@ -61,6 +61,23 @@ export const DOCTOR: Verb = {
   run: async (call) => (await import('../doctor.ts')).doctor(call),
 }
 
+export const DB: Noun = {
+  name: 'db',
+  about: 'Brings the schema of the store (DATABASE_URL) up to date',
+  verbs: [
+    {
+      usage: 'migrate',
+      about: 'Takes the steps that the schema lacks, all or none, and lists them; makes the store where there is none',
+      options: [option('--dry-run', 'list them and take none')],
+      examples: [
+        ['db migrate --dry-run', 'what an update will do'],
+        ['db migrate', 'with the DATABASE_URL of the role that owns the tables'],
+      ],
+      run: async (call) => (await import('../database.ts')).migrate(call),
+    },
+  ],
+}
+
 export const CONFIG: Noun = {
   name: 'config',
   about: 'Explains and checks the settings',

@@ -18,7 +18,7 @@ import { sqliteEventLog, type SqliteEventLog } from '../../eventlog/sqlite.ts'
 import { parserPool } from '../../message/message.ts'
 import type { Clock, Ids, Log } from '../../ports/ports.ts'
 import { saveDocuments, saveMessage, seedFirstStart, type Message, type Store } from '../../store/store.ts'
-import { openSqliteStore } from '../../store/sqlite.ts'
+import { openSqliteStore, pendingSqliteSteps } from '../../store/sqlite.ts'
 import { run, type Context } from '../cli.ts'
 import { CliError } from '../exit.ts'
 
@@ -133,6 +133,10 @@ function contextOf(dataDir: string, options: RunOptions & { out: Writable; err: 
       topics: async () => {
         throw new CliError('usage', 'the event log is not Kafka')
       },
+      schema: async () => ({
+        pending: () => pendingSqliteSteps(join(dataDir, 'store.db')),
+        migrate: async () => (await openSqliteStore({ file: join(dataDir, 'store.db') })).close(),
+      }),
       blobs: async () => fileBlobs({ dir: there('objects'), clock, ids }),
       parsers: async () => {
         const workRoot = mkdtempSync(join(tmpdir(), 'cli-work-'))
