@@ -115,6 +115,7 @@ export interface RunningConsumer {
   lines: Line[]
   /** What it has complained about. */
   complaints: () => string
+  alive: () => boolean
   /** Asks it to end; resolves with its exit status or signal. */
   stop(): Promise<number | string>
 }
@@ -140,7 +141,12 @@ export function startConsumer(
     child.once('error', (error) => resolve(error.message))
     child.once('close', (code, signal) => resolve(signal ?? code ?? 0))
   })
-  return { lines, complaints: () => complaints.join('\n'), stop: () => ended(child, exited) }
+  return {
+    lines,
+    complaints: () => complaints.join('\n'),
+    alive: () => child.exitCode === null && child.signalCode === null,
+    stop: () => ended(child, exited),
+  }
 }
 
 async function ended(child: ChildProcess, exited: Promise<number | string>): Promise<number | string> {
