@@ -17,7 +17,7 @@ const transaction = fc.record({
   fate: fc.constantFrom('whole', 'whole', 'whole', 'whole', 'poison', 'lost'),
 })
 
-type Transaction = typeof transaction extends fc.Arbitrary<infer T> ? T : never
+export type Transaction = typeof transaction extends fc.Arbitrary<infer T> ? T : never
 
 export interface Corpus {
   mails: Mail[]
@@ -26,15 +26,15 @@ export interface Corpus {
 }
 
 /** From eight to sixteen transactions, the oldest first. */
-export const corpora: fc.Arbitrary<Corpus> = fc
-  .array(transaction, { minLength: 8, maxLength: 16 })
-  .map((transactions) => {
-    const made = transactions.map((each, at) => ({ ...each, mails: mailsOf(each, at + 1) }))
-    return {
-      mails: made.flatMap(({ mails }) => mails),
-      lost: made.flatMap(({ mails, fate }) => (fate === 'lost' ? mails : [])),
-    }
-  })
+export const transactions: fc.Arbitrary<Transaction[]> = fc.array(transaction, { minLength: 8, maxLength: 16 })
+
+export function corpusOf(list: readonly Transaction[]): Corpus {
+  const made = list.map((each, at) => ({ ...each, mails: mailsOf(each, at + 1) }))
+  return {
+    mails: made.flatMap(({ mails }) => mails),
+    lost: made.flatMap(({ mails, fate }) => (fate === 'lost' ? mails : [])),
+  }
+}
 
 const mailsOf = (of: Transaction, n: number): Mail[] => of.tenants.map((tenant) => mail(n, textOf(of), { tenant }))
 
