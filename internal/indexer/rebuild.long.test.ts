@@ -1,6 +1,6 @@
 // A store that is lost comes back: from the log, or from the object store alone; and indexing again changes nothing.
 
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { afterAll, describe, expect, test } from 'vitest'
 import { countByStatus, findMessage } from '../store/store.ts'
 import { replay } from './indexer.ts'

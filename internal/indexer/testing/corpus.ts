@@ -1,6 +1,6 @@
 // Generated corpora that contend for header ids, contents and conversations as much as a few mails can.
 
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { mail, type Mail } from './bed.ts'
 
 const TENANTS = [['acme'], ['globex'], ['acme', 'globex']]
