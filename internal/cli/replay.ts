@@ -169,7 +169,6 @@ async function started(call: Call<Running>, run: Run): Promise<Exit | void> {
   if (run.selector.by !== 'messages') await confirm(call, `Index ${countText(count, 'message')} again?`)
   const { selector, force } = run
   const jobId = context.ids.entryId()
-  output.note(`if it is interrupted, go on with: ingestctl replay --resume ${jobId}`)
   const most = Number.isFinite(limit) ? { limit } : {}
   return await finished(call, jobId, { selector, ...most, planned: count, ...(force === undefined ? {} : { force }) })
 }
@@ -233,9 +232,9 @@ async function finished(call: Call<Running>, jobId: string, wanted: Wanted): Pro
   const line = progressLine(context)
   const perSecond = options.rate ?? RATE
   const parts = await partsOf(context, 'write')
-  const job = await replay(parts, { ...wanted, jobId, perSecond, signal, onProgress: line.show }).finally(() =>
-    line.end(),
-  )
+  const onOpen = () => output.note(`if it is interrupted, go on with: ingestctl replay --resume ${jobId}`)
+  const watching = { onOpen, onProgress: line.show }
+  const job = await replay(parts, { ...wanted, ...watching, jobId, perSecond, signal }).finally(() => line.end())
   await told(call, job)
   if (job.state === 'interrupted') {
     throw new CliError('interrupted', `interrupted; go on with: ingestctl replay --resume ${jobId}`)

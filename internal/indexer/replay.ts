@@ -40,6 +40,8 @@ export interface ReplayOptions {
   perSecond: number
   /** Most messages told. */
   limit?: number
+  /** Told once there is a job that can be resumed. */
+  onOpen?(jobId: string): void
   onProgress?(progress: ReplayProgress): void
   signal: AbortSignal
 }
@@ -71,6 +73,7 @@ export async function replay(parts: ReplayParts, options: ReplayOptions): Promis
   const { jobId, perSecond, signal } = options
   if (!(perSecond > 0)) throw new StoreError('invalid', 'a replay needs a rate of more than 0 messages each second')
   const telling = new Telling(parts, options, await openJob(parts, options))
+  options.onOpen?.(jobId)
   const end = async (state: Job['state']) => {
     await updateJob(store, jobId, { state, now: clock.now() })
     return getJob(store, jobId)
