@@ -128,6 +128,11 @@ export class Reader {
   #take(count: number): Buffer {
     const taken = this.#buffer.subarray(this.#at, this.#at + count)
     this.#at += count
+    if (this.waiting === 0) {
+      // An idle session must not hold on to the last chunk of its mail.
+      this.#buffer = NOTHING
+      this.#at = 0
+    }
     return taken
   }
 }
