@@ -1,4 +1,4 @@
-// The peer that throughput is compared with: the same SMTP library with the usual durable way of storing a message, a file of its
+// The peer that throughput is compared with: the package smtp-server with the usual durable way of storing a message, a file of its
 // own that is written, fsynced, renamed and its directory fsynced before the 250.
 
 import { randomUUID } from 'node:crypto'

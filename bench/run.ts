@@ -158,7 +158,7 @@ const page = [
   '',
   `## Flat out, ${SESSIONS} sessions, ${FLAT_COUNT} mails of 4 KB, ${ROUNDS} rounds in turn`,
   '',
-  'The peer is the same SMTP library that stores a file for each message: write, fsync, rename, directory fsync.',
+  'The peer is the package smtp-server, which stores a file for each message: write, fsync, rename, directory fsync.',
   '',
   '| | mails a second (median) | ratio to the peer (median of rounds) |',
   '| --- | --- | --- |',

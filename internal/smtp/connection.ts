@@ -5,11 +5,12 @@ import type { Socket } from 'node:net'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { spoken } from './commands.ts'
 import { Deadlines } from './deadlines.ts'
+import type { House } from './house.ts'
 import type { Intake } from './intake.ts'
 import { Misconduct } from './misconduct.ts'
 import { Reader, type Token } from './reader.ts'
 import { greeting, reply, wireText, type Reply } from './replies.ts'
-import { Session, type Ending, type House } from './session.ts'
+import { Session, type Ending } from './session.ts'
 
 /** What a connection asks of the listener that it came in by. */
 export interface Listening {
@@ -181,6 +182,8 @@ export class Connection {
         await this.#command(token.line)
         break
       case 'fault':
+        this.#first = false
+        this.#verb = 'other'
         this.#answer(reply(token.fault))
         break
       case 'content':
@@ -224,7 +227,7 @@ export class Connection {
     if (intake === undefined) return
     if (intake.invitation !== undefined) this.#verb = 'DATA'
     const answer = await this.#safely(() => intake.end(bare))
-    if (!this.#session.receiving) this.#misconduct.forgive()
+    if (answer.code === 250 && !this.#session.receiving) this.#misconduct.forgive()
     this.#answer(answer)
   }
 

@@ -10,13 +10,13 @@ const ERRORS_MAX = 20
 const IDLE_COMMANDS_MAX = 100
 const IDLE_COMMANDS = new Set(['NOOP', 'RSET', 'VRFY', 'HELP', 'EXPN', 'EHLO', 'HELO'])
 
-/** Counts of one session, which every mail sets to zero. */
+/** Counts of one session, which every accepted mail sets to zero. */
 export class Misconduct {
   #unknown = 0
   #errors = 0
   #idle = 0
 
-  /** A mail was read to its end. */
+  /** A mail was accepted. */
   forgive(): void {
     this.#unknown = 0
     this.#errors = 0

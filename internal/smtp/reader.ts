@@ -7,7 +7,7 @@
 
 import { DotDecoder } from './dots.ts'
 
-/** Octets with the line end. RFC 5321 4.5.3.1.4 asks for 512, and extensions for some hundred more. */
+/** Octets with the line end. RFC 5321 4.5.3.1.4 asks for 512, and extensions for some hundred more; AUTH will need 12288 (RFC 4954 4). */
 export const LINE_BYTES_MAX = 2048
 /** A line that has not ended by then never will. */
 const ENDLESS_BYTES = 4096

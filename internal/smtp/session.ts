@@ -11,19 +11,16 @@
 //   content   octets, line ends, hops   (here: header size, DKIM, DMARC, scanner)
 //   commit    durable, then 250
 
-import { parseMailbox, parsePath, traceIdOf, type Envelope, type Mailbox } from '../envelope/envelope.ts'
-import type { Directory } from '../directory/directory.ts'
-import type { Clock, Ids, Log } from '../ports/ports.ts'
+import { parseMailbox, parsePath, traceIdOf, type Mailbox } from '../envelope/envelope.ts'
 import { addressArgument, chunkArgument, isAscii, mailParameters, type Chunk } from './arguments.ts'
-import { openBody, RUNAWAY_FACTOR, spoolRefusal, type Body, type Committed, type Spool } from './body.ts'
-import type { Timeouts } from './deadlines.ts'
+import { openBody, RUNAWAY_FACTOR, spoolRefusal, type Body, type Committed } from './body.ts'
+import type { Greeted, House, Limits, Peer } from './house.ts'
 import { swallow, type Intake } from './intake.ts'
-import { refused, type Fate, type SmtpMetrics } from './metrics.ts'
-import type { RecentMessages } from './recent.ts'
+import { refused, type Fate } from './metrics.ts'
 import { hello, reply, REPLIES, type Reply, type ReplyName } from './replies.ts'
-import { traceHeaders } from './trace-headers.ts'
 import {
   beginTransaction,
+  envelopeOf,
   nobodyLeft,
   refusalBefore,
   refusalOf,
@@ -32,46 +29,8 @@ import {
   type Transaction,
 } from './transaction.ts'
 
-export interface Limits extends Timeouts {
-  /** Octets of one message; a tenant's own limit may be smaller. */
-  messageBytesMax: number
-  /** Recipients of one transaction. */
-  recipientsMax: number
-  /** Sessions at one time. */
-  sessionsMax: number
-  /** Milliseconds before the greeting, for those who want to catch clients that do not wait for it. */
-  greetingDelayMs: number
-}
-
-/** What every session shares. */
-export interface House {
-  hostname: string
-  limits: Limits
-  directory: Directory
-  spool: Spool
-  clock: Clock
-  ids: Ids
-  log: Log
-  metrics: SmtpMetrics
-  recent: RecentMessages
-}
-
-export interface Peer {
-  address: string
-  port: number
-  /** The address of ours that it came to. */
-  localAddress: string
-}
-
 /** Why a transaction is given up. */
 export type Ending = 'aborted' | 'timeout'
-
-interface Greeted {
-  /** As the client gave it. */
-  name: string
-  /** EHLO rather than HELO. */
-  extended: boolean
-}
 
 export class Session {
   readonly #house: House
@@ -282,9 +241,10 @@ export class Session {
   }
 
   async #commit(transaction: Transaction, body: Body, entryId: string): Promise<Reply> {
-    const { clock, metrics } = this.#house
+    const { clock, hostname, metrics } = this.#house
     const startedMs = clock.monotonic()
-    const committed = await body.commit(this.#envelope(transaction, entryId))
+    const received = { hostname, peer: this.#peer, greeted: this.#greeted, entryId, receivedAtMs: clock.now() }
+    const committed = await body.commit(envelopeOf(transaction, received))
     if (typeof committed === 'string') return this.#settle(transaction, reply(committed))
     metrics.accepted((clock.monotonic() - startedMs) / 1000, committed.sizeBytes)
     return this.#accept(transaction, committed)
@@ -296,35 +256,6 @@ export class Session {
     this.#over(transaction, { result: 'accepted', reason: 'none' }, { sizeBytes, duplicate })
     const ids = `id=${transaction.entryId ?? ''} trace=${traceIdOf(transaction.traceparent)}`
     return reply('accepted', duplicate ? `${ids} (duplicate)` : ids)
-  }
-
-  #envelope(transaction: Transaction, entryId: string): Envelope {
-    const { mailFrom, smtpUtf8, bodyType, traceparent } = transaction
-    const recipients = [...transaction.recipients.values()]
-    const receivedAtMs = this.#house.clock.now()
-    const { name, extended } = this.#greeted ?? { name: '', extended: false }
-    return {
-      entryId,
-      source: 'EMAIL',
-      receivedAt: new Date(receivedAtMs).toISOString(),
-      client: { address: this.#peer.address, port: this.#peer.port, helo: name },
-      mailFrom,
-      recipients,
-      smtpUtf8,
-      body: bodyType,
-      traceparent,
-      traceHeaders: traceHeaders({
-        entryId,
-        hostname: this.#house.hostname,
-        address: this.#peer.address,
-        helo: name,
-        extended,
-        smtpUtf8,
-        mailFrom,
-        recipients: recipients.map((recipient) => recipient.address),
-        receivedAtMs,
-      }),
-    }
   }
 
   /** RSET (RFC 5321 4.1.1.5). */

@@ -26,6 +26,27 @@ async function inData(client: Client): Promise<Client> {
   return client
 }
 
+/** Lets the spool hold every write until `release` is called. */
+function heldWrites(): { options: BedOptions; release: () => void } {
+  const held = Promise.withResolvers<void>()
+  const spool: BedOptions['spool'] = (real) => ({
+    reserve: (bytes) => real.reserve(bytes),
+    check: (bytes) => real.check(bytes),
+    begin: (id) => {
+      const draft = real.begin(id)
+      return {
+        write: async (chunk) => {
+          await held.promise
+          await draft.write(chunk)
+        },
+        abort: () => draft.abort(),
+        commit: (envelope) => draft.commit(envelope),
+      }
+    },
+  })
+  return { options: { spool }, release: () => held.resolve() }
+}
+
 /** Lets the spool hold every commit until `release` is called. */
 function heldCommits(): { options: BedOptions; release: () => void } {
   let release = () => undefined as void
@@ -144,7 +165,34 @@ describe('the server is slow', () => {
   })
 })
 
+describe('the spool is slow', () => {
+  test('a client is read no faster than its mail is stored', async () => {
+    const { options, release } = heldWrites()
+    const client = await inData(await opened({ ...options, limits: { messageBytesMax: 100_000_000 } }))
+    const mebibyte = filler(1024 * 1024)
+    for (let sent = 0; sent < 64; sent += 1) client.send(mebibyte)
+    await pause(500)
+    // The kernel holds some of it on both sides.
+    expect(client.socket.writableLength).toBeGreaterThan(32 * mebibyte.length)
+    release()
+    client.send('.\r\n')
+    expect(await client.reply()).toMatch(/^250 2\.0\.0 accepted/)
+  })
+})
+
 describe('half a connection', () => {
+  test('a client that was told goodbye and does not close is cut after five seconds', async () => {
+    let passedMs = 0
+    bed = await openBed({ limits: { idleTimeoutMs: 40 }, monotonic: () => performance.now() + passedMs })
+    const lingering = connect({ port: bed.port, host: '127.0.0.1', allowHalfOpen: true })
+    await once(lingering.resume(), 'end')
+    await pause(100)
+    expect(bed.door.sessions()).toBe(1)
+    passedMs = 5000
+    await until(() => bed.door.sessions() === 0)
+    lingering.destroy()
+  })
+
   test('a client that closes its sending side waits for a slow commit and gets its 250', async () => {
     const { options, release } = heldCommits()
     const client = await inData(await opened(options))

@@ -12,10 +12,10 @@ import type { Spool } from './body.ts'
 import { Connection, type Listening } from './connection.ts'
 import { smtpMetrics } from './metrics.ts'
 import { RecentMessages } from './recent.ts'
-import type { House, Limits } from './session.ts'
+import type { House, Limits } from './house.ts'
 
 export type { Draft, Reservation, Spool } from './body.ts'
-export type { Limits } from './session.ts'
+export type { Limits } from './house.ts'
 export { REPLIES, type Reply, type ReplyName } from './replies.ts'
 
 export interface SmtpOptions {

@@ -1,11 +1,13 @@
 // One mail transaction (RFC 5321 3.3): what MAIL and RCPT said so far, and what of it can be decided without asking anybody.
 
 import type { Route } from '../directory/directory.ts'
-import type { Recipient } from '../envelope/envelope.ts'
+import type { Envelope, Recipient } from '../envelope/envelope.ts'
 import type { MailParameters } from './arguments.ts'
 import type { Body } from './body.ts'
+import type { Greeted, Peer } from './house.ts'
 import type { SmtpMetrics } from './metrics.ts'
 import { reply, type Reply, type ReplyName } from './replies.ts'
+import { traceHeaders } from './trace-headers.ts'
 
 export interface Transaction extends MailParameters {
   mailFrom: string
@@ -71,5 +73,47 @@ export function refusalOf(route: Exclude<Route, { kind: 'mailbox' }>, metrics: S
       return route.kind
     case 'unavailable':
       return 'directory_unavailable'
+  }
+}
+
+export interface Received {
+  /** Our name. */
+  hostname: string
+  peer: Peer
+  greeted: Greeted | undefined
+  entryId: string
+  /** When the last octet had been read. */
+  receivedAtMs: number
+}
+
+/** What is kept beside the mail's octets. */
+export function envelopeOf(transaction: Transaction, received: Received): Envelope {
+  const { mailFrom, smtpUtf8, bodyType, traceparent } = transaction
+  const { entryId, hostname, receivedAtMs } = received
+  const { address, port } = received.peer
+  const { name: helo, extended } = received.greeted ?? { name: '', extended: false }
+  const recipients = [...transaction.recipients.values()]
+  const addresses = recipients.map((recipient) => recipient.address)
+  return {
+    entryId,
+    source: 'EMAIL',
+    receivedAt: new Date(receivedAtMs).toISOString(),
+    client: { address, port, helo },
+    mailFrom,
+    recipients,
+    smtpUtf8,
+    body: bodyType,
+    traceparent,
+    traceHeaders: traceHeaders({
+      entryId,
+      hostname,
+      address,
+      helo,
+      extended,
+      smtpUtf8,
+      mailFrom,
+      recipients: addresses,
+      receivedAtMs,
+    }),
   }
 }

@@ -19,6 +19,8 @@ export interface BedOptions {
   capacityBytes?: number
   /** The wall clock of the door. */
   now?: () => number
+  /** The clock of its deadlines. */
+  monotonic?: () => number
   port?: number
 }
 
@@ -90,7 +92,11 @@ export async function openBed(options: BedOptions = {}): Promise<Bed> {
     limits: { ...LIMITS, ...options.limits },
     directory: options.directory?.(directory) ?? directory,
     spool: options.spool?.(disk.writer) ?? disk.writer,
-    clock: { ...clock, ...(options.now && { now: options.now }) },
+    clock: {
+      ...clock,
+      ...(options.now && { now: options.now }),
+      ...(options.monotonic && { monotonic: options.monotonic }),
+    },
     ids: countedIds(),
     log: lines,
     registry,

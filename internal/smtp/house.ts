@@ -1,0 +1,47 @@
+// What sessions share, and what is known of one before it says anything of mail.
+
+import type { Directory } from '../directory/directory.ts'
+import type { Clock, Ids, Log } from '../ports/ports.ts'
+import type { Spool } from './body.ts'
+import type { Timeouts } from './deadlines.ts'
+import type { SmtpMetrics } from './metrics.ts'
+import type { RecentMessages } from './recent.ts'
+
+export interface Limits extends Timeouts {
+  /** Octets of one message; a tenant's own limit may be smaller. */
+  messageBytesMax: number
+  /** Recipients of one transaction. */
+  recipientsMax: number
+  /** Sessions at one time. */
+  sessionsMax: number
+  /** Milliseconds before the greeting, for those who want to catch clients that do not wait for it. */
+  greetingDelayMs: number
+}
+
+/** What every session shares. */
+export interface House {
+  hostname: string
+  limits: Limits
+  directory: Directory
+  spool: Spool
+  clock: Clock
+  ids: Ids
+  log: Log
+  metrics: SmtpMetrics
+  recent: RecentMessages
+}
+
+export interface Peer {
+  address: string
+  port: number
+  /** The address of ours that it came to. */
+  localAddress: string
+}
+
+/** What EHLO or HELO said. */
+export interface Greeted {
+  /** As the client gave it. */
+  name: string
+  /** EHLO rather than HELO. */
+  extended: boolean
+}
