@@ -2,16 +2,18 @@
 
 import { makeEvent, type MailEvent } from '../eventlog/eventlog.ts'
 import {
+  addDocuments,
   documentsOf,
   dropDerived,
   enqueue,
   findMessage,
-  holdMessage,
+  hold,
   indexText,
   joinThread,
+  messageName,
   nextStatus,
-  saveDocuments,
   saveMessage,
+  threadIdOf,
   type Document,
   type Message,
   type MessageDraft,
@@ -20,9 +22,9 @@ import {
   type Tx,
 } from '../store/store.ts'
 import { bareDraft, documentsIn, parsedDraft, searchTextOf, type Judgement, type Received } from './facts.ts'
-import { headerIdOf, linkedIds } from './header-ids.ts'
+import { headerIdOf, linkedIds, type HeaderId } from './header-ids.ts'
 import { receivedEvent } from './received.ts'
-import { leave, noChanges, takeRole, type RoleChanges } from './roles.ts'
+import { leave, noChanges, roleNames, takeRole, type RoleChanges } from './roles.ts'
 
 export interface Applying {
   event: Received
@@ -45,41 +47,76 @@ export const isApplied = (row: Message | undefined, event: Received): boolean =>
 
 /** Applies a judgement. Doing it twice changes nothing but the time of indexing. */
 export async function applyJudgement(tx: Tx, applying: Applying): Promise<Applied> {
-  const { event, judgement, now } = applying
-  await holdMessage(tx, event.data.messageId)
-  const before = await findMessage(tx, event.data.messageId)
+  const { event, judgement } = applying
+  if (judgement.kind === 'parsed') {
+    const reading = readingOf(event, judgement)
+    const parsed = { ...applying, judgement, reading }
+    return applyHeld(tx, applying, namesOf(reading), (before, changes) => applyParsed(tx, parsed, before, changes))
+  }
+  const trouble = { ...applying, judgement }
+  return applyHeld(tx, applying, [], (before, changes) => applyTrouble(tx, trouble, before, changes))
+}
+
+type Write = (before: Message | undefined, changes: RoleChanges) => Promise<Written | undefined>
+
+async function applyHeld(tx: Tx, applying: Applying, names: readonly string[], write: Write): Promise<Applied> {
+  const { event, now } = applying
+  const { messageId } = event.data
+  await hold(tx, [messageName(messageId), ...names])
+  const before = await findMessage(tx, messageId)
   if (isApplied(before, event)) return { result: 'seen' }
   const changes = noChanges()
-  const written =
-    judgement.kind === 'parsed'
-      ? await applyParsed(tx, { ...applying, judgement }, before, changes)
-      : await applyTrouble(tx, { ...applying, judgement }, before, changes)
+  const written = await write(before, changes)
   if (written === undefined) return { result: 'kept' }
-  const told = [...(await announcements(tx, applying, written)), ...(await consequences(tx, changes, applying))]
+  const told = [announcement(applying, written), ...(await consequences(tx, changes, applying))]
   await enqueue(tx, told, now)
-  return { result: 'applied', row: written, told }
+  return { result: 'applied', row: written.row, told }
 }
+
+/** The row as it was written, and the documents that the message has now. */
+interface Written {
+  row: MessageDraft
+  documents: readonly Document[]
+}
+
+type Parsed = Extract<Judgement, { kind: 'parsed' }>
+
+/** What a parsed message says of itself, whatever others there are. */
+interface Reading {
+  draft: MessageDraft
+  header: HeaderId
+  linked: string[]
+}
+
+function readingOf(event: Received, { meta, message }: Parsed): Reading {
+  const draft = parsedDraft(event, meta, message)
+  const { sha256, mailbox } = draft
+  const header = headerIdOf(message, { sha256, domain: mailbox.slice(mailbox.lastIndexOf('@') + 1) })
+  return { draft, header, linked: linkedIds(message, header) }
+}
+
+/** What is decided with the message; conversations that its ids have joined already are held when that is known. */
+const namesOf = ({ draft, header, linked }: Reading): string[] => [
+  ...roleNames(draft, header),
+  ...linked.map((headerId) => threadIdOf(draft.tenant, headerId)),
+]
 
 async function applyParsed(
   tx: Tx,
-  applying: Applying & { judgement: Extract<Judgement, { kind: 'parsed' }> },
+  applying: Applying & { judgement: Parsed; reading: Reading },
   before: Message | undefined,
   changes: RoleChanges,
-): Promise<MessageDraft | undefined> {
-  const { event, judgement, now } = applying
+): Promise<Written> {
+  const { event, judgement, reading, now } = applying
   const { meta, message, uploaded } = judgement
-  const draft = parsedDraft(event, meta, message)
-  const header = headerIdOf(message, {
-    sha256: draft.sha256,
-    domain: draft.mailbox.slice(draft.mailbox.lastIndexOf('@') + 1),
-  })
-  const role = await takeRole(tx, draft, header, changes)
+  const { draft, header, linked } = reading
+  const role = await takeRole(tx, { ...draft, isNew: before === undefined }, header, changes)
   // Remembered, so that a later replay of everything does not take back what an operator decided.
   const forced = before?.forced === true || event.replay?.force === 'duplicate'
   const processed = role.duplicateOf === null || forced
   if (processed && !uploaded) throw new AttachmentsNeeded()
   const move: MessageMove = role.duplicateOf === null ? 'parsed' : forced ? 'forced' : 'repeated'
-  const threadId = await joinThread(tx, draft.tenant, linkedIds(message, header))
+  const threadId = await joinThread(tx, draft.tenant, linked)
   const row: MessageDraft = {
     ...draft,
     ...role,
@@ -90,30 +127,32 @@ async function applyParsed(
     threadId: processed ? threadId : null,
     indexedAt: now,
   }
+  if (before !== undefined) await dropDerived(tx, row.id)
   const place = await saveMessage(tx, row)
-  if (processed) {
-    await saveDocuments(tx, row.id, documentsIn(row.tenant, row.id, message))
-    await indexText(tx, place, searchTextOf(meta, message))
-  } else await dropDerived(tx, row.id)
-  return row
+  if (!processed) return { row, documents: [] }
+  const documents = documentsIn(row.tenant, row.id, message)
+  await addDocuments(tx, documents)
+  await indexText(tx, place, searchTextOf(meta, message))
+  return { row, documents }
 }
 
 async function applyTrouble(
   tx: Tx,
-  applying: Applying & { judgement: Exclude<Judgement, { kind: 'parsed' }> },
+  { event, judgement, now }: Applying & { judgement: Exclude<Judgement, Parsed> },
   before: Message | undefined,
   changes: RoleChanges,
-): Promise<MessageDraft | undefined> {
-  const { event, judgement, now } = applying
+): Promise<Written | undefined> {
   const status = moved(before, judgement.kind === 'quarantined' ? 'quarantined' : 'gave_up')
   if (status === undefined) return undefined
   const bare = bareDraft(event, judgement.meta)
   const { reason, detail } = judgement
   const row = { ...bare, status, reason, detail, forced: before?.forced ?? false, indexedAt: now }
-  await leave(tx, bare, changes)
-  await dropDerived(tx, row.id)
+  if (before !== undefined) {
+    await leave(tx, bare, changes)
+    await dropDerived(tx, row.id)
+  }
   await saveMessage(tx, row)
-  return row
+  return { row, documents: [] }
 }
 
 const moved = (before: Message | undefined, move: MessageMove): MessageStatus | undefined =>
@@ -123,7 +162,7 @@ const moved = (before: Message | undefined, move: MessageMove): MessageStatus | 
 const markOf = ({ replay }: Received) => (replay === undefined ? {} : { replay: { id: replay.id } })
 
 /** What is told of the message itself. Its id says what was found, so that telling it again is the same event. */
-async function announcements(tx: Tx, { event, source, now }: Applying, row: MessageDraft): Promise<MailEvent[]> {
+function announcement({ event, source, now }: Applying, { row, documents }: Written): MailEvent {
   const { traceparent } = event
   const replay = markOf(event)
   const facts = { source, traceparent, time: new Date(now).toISOString() }
@@ -131,11 +170,11 @@ async function announcements(tx: Tx, { event, source, now }: Applying, row: Mess
   if (row.status === 'QUARANTINED' || row.status === 'FAILED') {
     const data = { ...about, reason: row.reason ?? 'unknown', detail: row.detail?.message ?? '' }
     const occurrence = `${row.reason}`
-    if (row.status === 'FAILED') return [{ ...makeEvent('message.failed', { ...facts, occurrence, data }), ...replay }]
+    if (row.status === 'FAILED') return { ...makeEvent('message.failed', { ...facts, occurrence, data }), ...replay }
     const quarantined = { ...data, parser: row.parser ?? 'unknown' }
-    return [{ ...makeEvent('message.quarantined', { ...facts, occurrence, data: quarantined }), ...replay }]
+    return { ...makeEvent('message.quarantined', { ...facts, occurrence, data: quarantined }), ...replay }
   }
-  return [{ ...indexed(row, await documentsOf(tx, [row.id]), facts), ...replay }]
+  return { ...indexed(row, documents, facts), ...replay }
 }
 
 function indexed(

@@ -19,7 +19,7 @@ import { examine, Fault, Outage, noProgress, type ExamineParts } from './examine
 import { bareDraft, parsedDraft, type FailureReason, type Judgement, type Received } from './facts.ts'
 import { headerIdOf } from './header-ids.ts'
 import { rebalanceCount, type IndexerMetrics } from './metrics.ts'
-import { Line, pause, pauseMs, reachStore, Slots, Stopped } from './waiting.ts'
+import { pause, pauseMs, reachStore, Slots, Stopped } from './waiting.ts'
 import { Window, type Low } from './window.ts'
 
 export const INGEST_TOPIC = 'mail.ingest.v1'
@@ -84,8 +84,6 @@ class Consumer {
   /** Of the present assignment, and what is left of earlier ones: no more than there are partitions. */
   readonly #windows = new Map<number, Window>()
   readonly #slots: Slots
-  // One commit at a time, so that a checkpoint counts exactly the commits before it.
-  readonly #commits = new Line()
   readonly #tasks = new Set<Promise<void>>()
   /** The newest task of each message: the next one begins when it has ended. */
   readonly #byMessage = new Map<string, Promise<void>>()
@@ -283,7 +281,7 @@ class Consumer {
   async #commit<T extends Applied | undefined>(work: Work, effects: (tx: Tx) => Promise<T>): Promise<T> {
     const { event, partition, offset, window } = work
     return this.#reachStore(event.data.messageId, window.held, () =>
-      this.#commits.run(async () => {
+      window.commits.run(async () => {
         const low = window.low(offset)
         const result = await this.#options.store.transaction(async (tx) => {
           const made = await effects(tx)
@@ -309,7 +307,7 @@ class Consumer {
   async #saveIdle(partition: number, window: Window): Promise<void> {
     const { group, store } = this.#options
     await this.#reachStore(group, window.held, () =>
-      this.#commits.run(async () => {
+      window.commits.run(async () => {
         const low = window.low()
         // What is under way commits after this, with all that is done by then.
         if (!window.idle || low.offset === window.saved) return
@@ -326,6 +324,7 @@ class Consumer {
 
   /** A guess that saves uploading a duplicate's attachments; the transaction decides. */
   async #isFirst(event: Received, judged: Extract<Judgement, { kind: 'parsed' }>): Promise<boolean> {
+    if (judged.message.attachments.length === 0) return true
     const { store } = this.#options
     const { tenant, mailbox, sha256, source, entryId, id } = parsedDraft(event, judged.meta, judged.message)
     const header = headerIdOf(judged.message, { sha256, domain: mailbox.slice(mailbox.lastIndexOf('@') + 1) })

@@ -8,8 +8,9 @@ import type { Clock } from '../ports/ports.ts'
 import {
   documentsOf,
   findMessage,
-  holdMessage,
+  hold,
   isUnavailable,
+  messageName,
   type Document,
   type Message,
   type Store,
@@ -154,7 +155,7 @@ async function undone(store: Store, applying: Applying): Promise<Seen> {
   const { messageId } = applying.event.data
   try {
     await store.transaction(async (tx) => {
-      await holdMessage(tx, messageId)
+      await hold(tx, [messageName(messageId)])
       const before = await snapshot(tx, messageId)
       const applied = await applyJudgement(tx, applying)
       throw new Undone({ before, applied, after: await snapshot(tx, messageId) })

@@ -7,9 +7,10 @@ import {
   dropKey,
   findKey,
   getMessage,
+  hold,
   holdKeyOf,
-  holdKeys,
   keyHeldBy,
+  keyName,
   nextDuplicate,
   nextStatus,
   nextSynthetic,
@@ -27,6 +28,8 @@ export interface Claimant {
   tenant: string
   source: string
   sha256: string
+  /** There was no row of it, so it holds no key. */
+  isNew?: boolean
 }
 
 export interface Role {
@@ -47,12 +50,9 @@ export const noChanges = (): RoleChanges => ({ demoted: [], promoted: [] })
 
 /** Finds the role of a parsed message, and changes those of others where it comes before them. */
 export async function takeRole(tx: Tx, me: Claimant, header: HeaderId, changes: RoleChanges): Promise<Role> {
-  const wanted = header.kind === 'own' ? [header.id] : [header.plain, header.exact]
-  await holdKeys(
-    tx,
-    wanted.map((headerMessageId) => ({ tenant: me.tenant, source: me.source, headerMessageId })),
-  )
-  const held = await keyHeldBy(tx, me.id)
+  const wanted = idsOf(header)
+  await hold(tx, roleNames(me, header))
+  const held = me.isNew === true ? undefined : await keyHeldBy(tx, me.id)
   if (held !== undefined && !wanted.includes(held.headerMessageId)) await leave(tx, me, changes)
   if (header.kind === 'own') return contend(tx, me, header.id, changes)
 
@@ -65,11 +65,17 @@ export async function takeRole(tx: Tx, me: Claimant, header: HeaderId, changes: 
   return { headerMessageId: header.plain, duplicateOf: null }
 }
 
+/** What decides about the role: names to hold. */
+export const roleNames = ({ tenant, source }: Pick<Claimant, 'tenant' | 'source'>, header: HeaderId): string[] =>
+  idsOf(header).map((headerMessageId) => keyName({ tenant, source, headerMessageId }))
+
+const idsOf = (header: HeaderId): string[] => (header.kind === 'own' ? [header.id] : [header.plain, header.exact])
+
 /** The rule for one key: nobody has it, or I have it, or the older of two is first. */
 async function contend(tx: Tx, me: Claimant, id: string, changes: RoleChanges): Promise<Role> {
   const key = await findKey(tx, { tenant: me.tenant, source: me.source, headerMessageId: id })
   if (key !== undefined && key.messageId !== me.id && key.entryId < me.entryId) {
-    await dropKey(tx, me.id)
+    if (me.isNew !== true) await dropKey(tx, me.id)
     return { headerMessageId: id, duplicateOf: key.messageId }
   }
   if (key !== undefined && key.messageId !== me.id) await demote(tx, key.messageId, me.id, changes)
@@ -113,8 +119,9 @@ export async function leave(tx: Tx, me: Claimant, changes: RoleChanges): Promise
   if (!heir.forced) changes.promoted.push(heir)
 }
 
-async function claim(tx: Tx, { id, entryId, tenant, source }: Claimant, headerMessageId: string): Promise<void> {
-  await dropKey(tx, id)
+async function claim(tx: Tx, claimant: Claimant, headerMessageId: string): Promise<void> {
+  const { id, entryId, tenant, source, isNew } = claimant
+  if (isNew !== true) await dropKey(tx, id)
   await claimKey(tx, { tenant, source, headerMessageId, messageId: id, entryId })
 }
 

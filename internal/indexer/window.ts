@@ -9,6 +9,8 @@
 // So all below `low` is done, also when the partition has gone to another member meanwhile, and that member's checkpoint is as
 // true. The store keeps the higher of the two. What both do is done once: the message is held, and its row says that it is done.
 
+import { Line } from './waiting.ts'
+
 /** Offsets between the slowest event and the newest one. After a crash or a rebalance at most so many are looked at again. */
 export const WINDOW_MAX = 16_384
 
@@ -23,6 +25,8 @@ export class Window {
   readonly held: AbortSignal
   /** The checkpoint that was written last. */
   saved: number
+  /** One commit at a time, so that a checkpoint counts exactly the commits before it. */
+  readonly commits = new Line()
   /** When each was appended, in the order they began, which is the order of offsets. */
   readonly #active = new Map<number, number>()
   #next: number

@@ -17,7 +17,8 @@ import {
   findKey,
   getJob,
   getMessage,
-  holdKeys,
+  hold,
+  keyName,
   joinThread,
   listEvents,
   listMailboxes,
@@ -191,7 +192,7 @@ function transactionContract(bed: StoreBed, store: () => Store): void {
     // The smallest entry id must win, whoever comes first: reading and then writing, as the indexer does.
     const claim = (on: Store, n: number) =>
       on.transaction(async (tx) => {
-        await holdKeys(tx, [key])
+        await hold(tx, [keyName(key)])
         const found = await findKey(tx, key)
         // Time for another to read the same, if it were let in.
         await sleep(5)

@@ -13,6 +13,8 @@ export interface Queries {
 /** An open transaction. It ends when the work that got it ends. */
 export interface Tx extends Queries {
   readonly transaction?: never
+  /** Names that others wait for until it ends, see hold.ts. */
+  readonly held: Set<string>
 }
 
 /** Work that only one process does at a time. */

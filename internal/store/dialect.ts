@@ -34,8 +34,8 @@ export interface Dialect {
   messageKey: ('id' | 'receivedAt')[]
   /** True of `messages` rows whose search row matches. */
   matches(match: WordMatch): Expression<SqlBool>
-  /** Replaces the search row of a message. */
-  saveText(tx: Tx, place: MessagePlace, text: SearchText): Promise<void>
+  /** Adds the search row of a message that has none. */
+  addText(tx: Tx, place: MessagePlace, text: SearchText): Promise<void>
   /** Removes the search row of a message, if it has one. */
   dropText(tx: Tx, messageId: string): Promise<void>
   /** Waits until no other open transaction holds one of these names; they are held until this one ends. */
@@ -97,9 +97,8 @@ export const SQLITE: Dialect = {
   },
   messageKey: ['id'],
   matches: matchSqlite,
-  async saveText(tx, { seq }, text) {
+  async addText(tx, { seq }, text) {
     const words = Object.fromEntries(Object.entries(text).map(([field, value]) => [field, wordsOf(value).join(' ')]))
-    await tx.kysely.deleteFrom('searchIndex').where('rowid', '=', seq).execute()
     await tx.kysely
       .insertInto('searchIndex')
       .values({ rowid: seq, ...(words as SearchText) })
@@ -183,11 +182,10 @@ function matchPostgres({ field, words, prefix }: WordMatch): RawBuilder<SqlBool>
     select received_at, seq from search_index where words @@ ${tsqueryOf(words, prefix)}::tsquery${inField})`
 }
 
-async function saveTextPostgres(tx: Tx, { seq, receivedAt }: MessagePlace, text: SearchText): Promise<void> {
+async function addTextPostgres(tx: Tx, { seq, receivedAt }: MessagePlace, text: SearchText): Promise<void> {
   const parts = SEARCH_FIELDS.flatMap((field, at) =>
     [...tsvectorsOf(wordsOf(text[field]))].map((words, part) => ({ field: at, part, words })),
   )
-  await sql`delete from search_index where received_at = ${receivedAt} and seq = ${seq}`.execute(tx.kysely)
   if (parts.length === 0) return
   const column = <K extends keyof (typeof parts)[number]>(name: K) => parts.map((each) => each[name])
   await sql`
@@ -247,7 +245,7 @@ export const postgresDialect = (makeRoom: Dialect['makeRoom']): Dialect => ({
   schema: POSTGRES_SCHEMA,
   messageKey: ['id', 'receivedAt'],
   matches: matchPostgres,
-  saveText: saveTextPostgres,
+  addText: addTextPostgres,
   async dropText(tx, messageId) {
     // Both conditions on the time: the server looks at one month of each table only when it knows which while it plans.
     const receivedAt = await receivedAtOfPostgres(tx, messageId)

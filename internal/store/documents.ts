@@ -15,10 +15,17 @@ export interface DocumentFilter {
 /** A document with what is needed to list it by age. */
 export type ListedDocument = Document & { receivedAt: number }
 
-/** Replaces the documents of one message. */
-export async function saveDocuments(tx: Tx, messageId: string, documents: readonly Document[]): Promise<void> {
-  await tx.kysely.deleteFrom('documents').where('messageId', '=', messageId).execute()
-  for (const document of documents) await tx.kysely.insertInto('documents').values(document).execute()
+/** Rows of one statement: SQLite takes 32,766 values, PostgreSQL 65,535. */
+const ROWS_MAX = 1000
+
+/** Adds the documents of a message that has none; see `dropDerived`. */
+export async function addDocuments(tx: Tx, documents: readonly Document[]): Promise<void> {
+  for (let from = 0; from < documents.length; from += ROWS_MAX) {
+    await tx.kysely
+      .insertInto('documents')
+      .values(documents.slice(from, from + ROWS_MAX))
+      .execute()
+  }
 }
 
 /** The documents of these messages, by message and in the order of the message. */

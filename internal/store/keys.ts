@@ -1,11 +1,11 @@
 // The first message with each header Message-ID: what makes another one a duplicate (R16).
 
 import type { Queries, Tx } from './database.ts'
+import { hold, keyName, type Key } from './hold.ts'
 import { messageIs } from './messages.ts'
 import type { MessageKeyTable } from './schema.ts'
 
 export type KeyRow = MessageKeyTable
-type Key = Pick<KeyRow, 'tenant' | 'source' | 'headerMessageId'>
 
 export async function findKey(on: Queries, key: Key): Promise<KeyRow | undefined> {
   return on.kysely
@@ -40,18 +40,8 @@ export async function dropKey(tx: Tx, messageId: string): Promise<void> {
   await tx.kysely.deleteFrom('messageKeys').where('messageId', '=', messageId).execute()
 }
 
-const lockName = ({ tenant, source, headerMessageId }: Key): string => `key\n${tenant}\n${source}\n${headerMessageId}`
-
-/** Waits until no other transaction decides about this message; they wait for this one in turn. */
-export const holdMessage = (tx: Tx, messageId: string): Promise<void> =>
-  tx.dialect.serialise(tx, [`message\n${messageId}`])
-
-/** The same for who is first with these header ids. */
-export const holdKeys = (tx: Tx, keys: readonly Key[]): Promise<void> => tx.dialect.serialise(tx, keys.map(lockName))
-
 /** The key that a message holds, held still together with every id that decides about it. */
 export async function holdKeyOf(tx: Tx, messageId: string): Promise<KeyRow | undefined> {
-  const held = new Set<string>()
   for (;;) {
     const key = await keyHeldBy(tx, messageId)
     const isIt = await messageIs(tx, messageId)
@@ -64,10 +54,9 @@ export async function holdKeyOf(tx: Tx, messageId: string): Promise<KeyRow | und
         .executeTakeFirst())
     const ids = [row?.headerMessageId, row?.syntheticBase].filter((id) => typeof id === 'string')
     const keys = [...(key === undefined ? [] : [key]), ...ids.map((id) => ({ ...row, headerMessageId: id }) as Key)]
-    const fresh = keys.filter((each) => !held.has(each.headerMessageId))
+    const fresh = keys.map(keyName).filter((name) => !tx.held.has(name))
     // Whoever held them may have changed them before letting go, so what was read counts only once all are held.
     if (fresh.length === 0) return key
-    await holdKeys(tx, fresh)
-    for (const each of fresh) held.add(each.headerMessageId)
+    await hold(tx, fresh)
   }
 }

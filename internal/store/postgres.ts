@@ -58,7 +58,7 @@ export async function openPostgresStore(options: PostgresStoreOptions): Promise<
   return {
     kysely,
     dialect,
-    transaction: (work) => kysely.transaction().execute((trx) => work({ kysely: trx, dialect })),
+    transaction: (work) => kysely.transaction().execute((trx) => work({ kysely: trx, dialect, held: new Set() })),
     close: () => kysely.destroy(),
     singleRunner: (name, work, signal) => singleRunner(config, { name, work, signal }),
   }

@@ -23,10 +23,10 @@ const FIELD_OF: Record<Exclude<TextPlace, 'any'>, SearchField> = {
   body: 'body',
 }
 
-/** Replaces the search text of a message; `place` is what saving it gave. */
+/** Adds the search text of a message that has none, see `dropDerived`; `place` is what saving it gave. */
 export async function indexText(tx: Tx, place: MessagePlace, text: SearchText): Promise<void> {
   const fields = Object.entries(text).map(([field, value]) => [field, value.slice(0, FIELD_CHARS_MAX)])
-  await tx.dialect.saveText(tx, place, Object.fromEntries(fields) as SearchText)
+  await tx.dialect.addText(tx, place, Object.fromEntries(fields) as SearchText)
 }
 
 export interface SearchWant extends PageWant {

@@ -54,7 +54,8 @@ export async function openSqliteStore(options: SqliteStoreOptions): Promise<Stor
   return {
     kysely,
     dialect: SQLITE,
-    transaction: (work) => kysely.transaction().execute((trx) => work({ kysely: trx, dialect: SQLITE })),
+    transaction: (work) =>
+      kysely.transaction().execute((trx) => work({ kysely: trx, dialect: SQLITE, held: new Set() })),
     close: () => kysely.destroy(),
     // One machine has one process of each kind, so its turn is always now.
     async singleRunner(_name, work, signal) {

@@ -3,7 +3,7 @@
 //
 // Contract: every query takes the store or an open transaction first. Within `transaction` use its argument only: SQLite's store has
 // one connection, so a query on the store itself would wait for the transaction that waits for it. Two transactions may be open at
-// once; what must not change between reading and writing is held first (`holdMessage`, `holdKeys`).
+// once; what must not change between reading and writing is held first (`hold`).
 // Errors: StoreError. `unavailable` passes by itself (locked, disk full, out of reach); all of it or nothing was done, try the whole
 // transaction again.
 
@@ -70,12 +70,13 @@ export {
   saveMessage,
   type MessagePatch,
 } from './message-writes.ts'
-export { claimKey, dropKey, findKey, holdKeyOf, holdKeys, holdMessage, keyHeldBy, type KeyRow } from './keys.ts'
+export { hold, keyName, messageName } from './hold.ts'
+export { claimKey, dropKey, findKey, holdKeyOf, keyHeldBy, type KeyRow } from './keys.ts'
 export {
   documentsOf,
   getDocument,
   listDocuments,
-  saveDocuments,
+  addDocuments,
   type DocumentFilter,
   type ListedDocument,
 } from './documents.ts'

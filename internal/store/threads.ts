@@ -3,6 +3,7 @@
 
 import { uuidv5 } from '../envelope/envelope.ts'
 import type { Tx } from './database.ts'
+import { hold } from './hold.ts'
 
 /** Namespace of conversation ids, fixed for ever. */
 const NAMESPACE = uuidv5('6ba7b810-9dad-11d1-80b4-00c04fd430c8', 'threads.mail-ingest.invalid')
@@ -37,16 +38,14 @@ interface Links {
 
 /** The links of these ids, held still: no other transaction renames or joins these conversations until this one ends. */
 async function settled(tx: Tx, tenant: string, ids: readonly string[]): Promise<Links> {
-  const held = new Set<string>()
   for (;;) {
     const links = await linksOf(tx, tenant, ids)
     const wanted = [...links.labels, ...links.fresh.map((id) => threadIdOf(tenant, id))].filter(
-      (name) => !held.has(name),
+      (name) => !tx.held.has(name),
     )
     // Whoever had one of the names may have renamed it before letting go, so what was read counts only once all are held.
     if (wanted.length === 0) return links
-    await tx.dialect.serialise(tx, wanted)
-    for (const name of wanted) held.add(name)
+    await hold(tx, wanted)
   }
 }
 

@@ -17,7 +17,7 @@ import { makeEvent, type MailEvent } from '../../eventlog/eventlog.ts'
 import { sqliteEventLog, type SqliteEventLog } from '../../eventlog/sqlite.ts'
 import { parserPool } from '../../message/message.ts'
 import type { Clock, Ids, Log } from '../../ports/ports.ts'
-import { saveDocuments, saveMessage, seedFirstStart, type Message, type Store } from '../../store/store.ts'
+import { addDocuments, saveMessage, seedFirstStart, type Message, type Store } from '../../store/store.ts'
 import { openSqliteStore, pendingSqliteSteps } from '../../store/sqlite.ts'
 import { run, type Context } from '../cli.ts'
 import { CliError } from '../exit.ts'
@@ -242,7 +242,7 @@ export async function indexed(
   if (file !== undefined && document !== undefined) await put(desk.blobs, document.key, file.content)
   await desk.store.transaction(async (tx) => {
     await saveMessage(tx, { ...row, attachmentCount: document === undefined ? 0 : 1 })
-    await saveDocuments(tx, id, document === undefined ? [] : [document])
+    await addDocuments(tx, document === undefined ? [] : [document])
   })
   await desk.log.append([receivedOf(facts, envelope, keys.meta)])
   return { id, entryId, traceId, raw }

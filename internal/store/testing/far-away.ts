@@ -16,7 +16,7 @@ export function farAway(store: Store): Store {
   return {
     kysely,
     dialect,
-    transaction: (work) => kysely.transaction().execute((trx) => work({ kysely: trx, dialect })),
+    transaction: (work) => kysely.transaction().execute((trx) => work({ kysely: trx, dialect, held: new Set() })),
     close: () => store.close(),
     singleRunner: (name, work, signal) => store.singleRunner(name, work, signal),
   }
