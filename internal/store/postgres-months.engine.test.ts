@@ -246,7 +246,11 @@ describe.skipIf(missing)(`months in PostgreSQL ${missing ?? ''}`, () => {
       ['asked for its key', (tx) => holdKeyOf(tx, id), ['messages_2026_03']],
       ['saved', (tx) => saveMessage(tx, draft(2, { receivedAt: receivedAt(2) })), ['messages_2026_03']],
       ['new', (tx) => saveMessage(tx, draft(50, { receivedAt: receivedAt(2) })), ['messages_2026_03']],
-      ['indexed', (tx) => indexText(tx, { seq: 1, receivedAt: receivedAt(2) }, EMPTY), ['search_index_2026_03']],
+      [
+        'indexed',
+        (tx) => indexText(tx, { seq: 1, receivedAt: receivedAt(2) }, { ...EMPTY, body: 'word' }),
+        ['search_index_2026_03'],
+      ],
       ['freed of its text', (tx) => dropDerived(tx, id), ['messages_2026_03', 'search_index_2026_03']],
       ['told of', (tx) => projectEvents(tx, [eventRow(70, { appendedAt: receivedAt(2) })]), ['events_2026_03']],
       [
