@@ -58,7 +58,7 @@ export async function show(call: Call): Promise<void> {
   const id = call.args[0] ?? ''
   const [letter] = await named(await deadLettersOf(call.context, 'read'), [id], call.context, () => undefined)
   if (letter === undefined) throw new CliError('missing', `no dead letter ${printable(id)}`)
-  const { group, topic, partition, offset, reason, error, attempts, timestamp, deadAt, stack } = letter
+  const { group, topic, partition, offset, reason, error, attempts, appendedAt, deadAt, stack } = letter
   const headers = headersOf(letter)
   const { value } = letter.record
   const json = { ...letterJson(letter), stack, headers, ...valueJson(value) }
@@ -66,7 +66,7 @@ export async function show(call: Call): Promise<void> {
     ['id', letter.id],
     ['group', group],
     ['position', `${topic}/${partition}/${offset}`],
-    ['appended', timeText(timestamp)],
+    ['appended', timeText(appendedAt)],
     ['kept', `${timeText(deadAt)} at the ${attempts === 1 ? 'first try' : `try ${attempts}`}`],
     ['reason', reason],
     ['error', error],
@@ -261,9 +261,9 @@ function headersOf({ record }: DeadLetter): Record<string, string> {
 const keyText = ({ record }: DeadLetter): string | null => record.key?.toString('utf8') ?? null
 
 function letterJson(letter: DeadLetter) {
-  const { id, group, topic, partition, offset, reason, error, attempts, timestamp, deadAt, record } = letter
+  const { id, group, topic, partition, offset, reason, error, attempts, appendedAt, deadAt, record } = letter
   const { ce_type: type = null, ce_id: eventId = null } = headersOf(letter)
-  const times = { appendedAt: timeText(timestamp), deadAt: timeText(deadAt) }
+  const times = { appendedAt: timeText(appendedAt), deadAt: timeText(deadAt) }
   const about = { type, eventId, key: keyText(letter), sizeBytes: record.value?.length ?? 0 }
   return { id, group, topic, partition, offset, reason, error, attempts, ...times, ...about }
 }

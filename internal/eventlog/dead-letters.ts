@@ -31,6 +31,8 @@ interface Place {
 
 /** A record that is no event, and why. */
 export interface Unreadable extends Place {
+  /** When it was appended, milliseconds since 1970. */
+  appendedAt: number
   reason: DeadLetterReason
   error: string
 }
@@ -39,8 +41,6 @@ export interface DeadLetter extends Unreadable {
   /** `group/topic/partition/offset`: where the record stood. */
   id: string
   group: string
-  /** When the record was appended to its topic, milliseconds since 1970. */
-  timestamp: number
   stack: string
   /** How often it was read until it could be kept here. */
   attempts: number
@@ -83,20 +83,25 @@ const STACK_BYTES_MAX = 4096
 const ERROR_BYTES_MAX = 1024
 
 /** What a reader is told of a record that is no event. */
-export const unreadable = ({ topic, partition, offset }: Place, { fault, message }: CodecError): Unreadable => ({
+export const unreadable = (
+  { topic, partition, offset }: Place,
+  appendedAt: number,
+  { fault, message: error }: CodecError,
+): Unreadable => ({
   topic,
   partition,
   offset,
+  appendedAt,
   reason: fault === 'unknown_type' ? 'malformed' : fault,
-  error: message,
+  error,
 })
 
 /** The headers that tell why a record is dead. */
 export function deadLetterHeaders(
   { topic, partition, offset }: Place,
-  why: { error: CodecError; group: string; timestamp: number; attempts: number },
+  why: { error: CodecError; group: string; appendedAt: number; attempts: number },
 ): Record<string, string> {
-  const { error, group, timestamp, attempts } = why
+  const { error, group, appendedAt, attempts } = why
   return {
     dlt_reason: error.fault,
     dlt_error: cut(error.message, ERROR_BYTES_MAX),
@@ -104,7 +109,7 @@ export function deadLetterHeaders(
     dlt_topic: topic,
     dlt_partition: String(partition),
     dlt_offset: String(offset),
-    dlt_timestamp: String(timestamp),
+    dlt_timestamp: String(appendedAt),
     dlt_group: group,
     dlt_attempts: String(attempts),
   }
@@ -115,14 +120,14 @@ export function toldBy(
   headers: Readonly<Record<string, string>>,
 ): Omit<DeadLetter, 'deadAt' | 'at' | 'record'> | undefined {
   const { dlt_reason, dlt_error = '', dlt_stack: stack = '', dlt_topic: topic, dlt_group: group } = headers
-  const [partition, offset, timestamp, attempts] = ['partition', 'offset', 'timestamp', 'attempts'].map((name) =>
+  const [partition, offset, appendedAt, attempts] = ['partition', 'offset', 'timestamp', 'attempts'].map((name) =>
     Number(headers[PREFIX + name] ?? Number.NaN),
   ) as [number, number, number, number]
   const reason = DEAD_LETTER_REASONS.find((each) => each === dlt_reason)
-  const whole = [partition, offset, timestamp, attempts].every(Number.isSafeInteger)
+  const whole = [partition, offset, appendedAt, attempts].every(Number.isSafeInteger)
   if (reason === undefined || topic === undefined || group === undefined || !whole) return undefined
   const id = `${group}/${topic}/${partition}/${offset}`
-  return { id, group, topic, partition, offset, timestamp, reason, error: dlt_error, stack, attempts }
+  return { id, group, topic, partition, offset, appendedAt, reason, error: dlt_error, stack, attempts }
 }
 
 /** The headers as they were before the record was dead. */

@@ -64,10 +64,10 @@ export interface Consumption {
   /** Stop at the present end of the log instead of waiting for more. */
   untilEnd?: boolean
   /**
-   * Told of each record that is no event: for a group once it is kept as a dead letter, which is before any event behind it is
-   * handed over; for a reader without a group as it is passed over.
+   * Told of each record that is no event, and waited for before any event behind it is handed over: for a group once it is kept
+   * as a dead letter, for a reader without a group as it is passed over. A group's checkpoint may then pass it.
    */
-  unreadable?: (record: Unreadable) => void
+  unreadable?: (record: Unreadable) => Promise<void> | void
 }
 
 /** The log. Trouble of the engine rejects with EventLogError; callers retry with backoff. An event whose data its schema forbids is a bug: TypeError. */

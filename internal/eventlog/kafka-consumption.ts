@@ -275,10 +275,10 @@ class Reading<T> {
     }
     const wanted = batch.messages.filter(({ offset }) => Number(offset) < place.end)
     let read = true
-    for (const run of runsOf(wanted, (message) => this.#judge(place, message), this.#want.batchMax)) {
-      read = await (run.dead.length > 0
-        ? this.#keepDead(place, run.dead, payload)
-        : this.#give(place, run.events, payload))
+    const judge = (message: KafkaMessage) => this.#options.judge(place, message)
+    for (const run of runsOf(wanted, judge, this.#want.batchMax)) {
+      const isDead = run.dead.length > 0
+      read = await (isDead ? this.#setAside(place, run.dead, payload) : this.#give(place, run.events, payload))
       if (!read) break
       place.next = Number(run.last.offset) + 1
       payload.resolveOffset(String(place.next - 1))
@@ -289,36 +289,30 @@ class Reading<T> {
     this.#checkFinished()
   }
 
-  /** Only a group has dead letters; who reads alone is told, and goes on. */
-  #judge({ topic, partition }: Place, message: KafkaMessage): readonly T[] | CodecError {
-    const judged = this.#options.judge({ topic, partition }, message)
-    if (!(judged instanceof Error) || this.#want.group !== undefined) return judged
-    this.#tell({ topic, partition }, { item: message, error: judged })
-    return []
-  }
-
-  #tell(place: { topic: string; partition: number }, { item, error }: Dead[number]): void {
-    const record = unreadable({ ...place, offset: Number(item.offset) }, error)
-    const { group } = this.#want
-    this.#options.log.warn(
-      { ...record, group },
-      group === undefined ? 'event skipped' : 'event set aside as a dead letter',
-    )
-    this.#want.unreadable?.(record)
-  }
-
-  /** True when they are kept, and the partition is still ours. Else it rests, and is read again from the first of them. */
-  async #keepDead(place: Place, dead: Dead, payload: EachBatchPayload): Promise<boolean> {
+  /**
+   * Keeps what a group cannot read; who reads alone is only told. True when the partition is still ours. When it cannot be kept
+   * the partition rests, and is read again from the first of them.
+   */
+  async #setAside(place: Place, dead: Dead, payload: EachBatchPayload): Promise<boolean> {
     const { topic, partition, attempts } = place
-    const group = this.#want.group ?? ''
+    const { group } = this.#want
     try {
-      await this.#alive(this.#options.keepDead(dead, { group, topic, partition, attempts }), payload)
+      if (group !== undefined)
+        await this.#alive(this.#options.keepDead(dead, { group, topic, partition, attempts }), payload)
     } catch (error) {
       if (error instanceof EventLogError) this.#rest(place, payload, error)
       else throw error
       return false
     }
-    for (const each of dead) this.#tell({ topic, partition }, each)
+    if (!this.#places.holds(place)) return false
+    for (const { item, error } of dead) {
+      const record = unreadable({ topic, partition, offset: Number(item.offset) }, Number(item.timestamp), error)
+      this.#options.log.warn(
+        { ...record, group },
+        group === undefined ? 'record skipped' : 'record set aside as a dead letter',
+      )
+      await this.#alive(Promise.resolve(this.#want.unreadable?.(record)), payload)
+    }
     place.attempts = 1
     return this.#places.holds(place)
   }

@@ -38,7 +38,7 @@ export function deadRecordOf(
   const { group, topic, partition, attempts } = of
   const { key, value, offset, timestamp } = message
   const place = { topic, partition, offset: Number(offset) }
-  const why = deadLetterHeaders(place, { error, group, timestamp: Number(timestamp), attempts })
+  const why = deadLetterHeaders(place, { error, group, appendedAt: Number(timestamp), attempts })
   const headers = { ...message.headers, ...why }
   return { record: { key, value, headers, partition }, bytes: (value?.length ?? 0) + DEAD_RECORD_OVERHEAD_BYTES }
 }

@@ -4,11 +4,11 @@ import { readFile } from 'node:fs/promises'
 import kafkajs, { type AclEntry, type Admin } from 'kafkajs'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { startKafka, type Kafka } from '../../test/engines/kafka.ts'
-import type { EventLog } from './eventlog.ts'
+import type { EventLog, Keeping } from './eventlog.ts'
 import { kafkaTopics } from './kafka-topics.ts'
 import { brokersOf, securityOf, type KafkaSecurity } from './kafka-url.ts'
 import { ACLS } from './kafka-acls.ts'
-import { adminOf, makeTopics, openLog, testLog } from './testing/kafka-bed.ts'
+import { adminOf, appendRaw, makeTopics, openLog, testLog } from './testing/kafka-bed.ts'
 import { realClock, received } from './testing/records.ts'
 
 const TOPIC = 'mail.ingest.v1'
@@ -17,6 +17,8 @@ let kafka: Kafka
 let tlsCa: string
 let admin: Admin
 const opened: EventLog[] = []
+/** Events that all tests have appended. */
+let appended = 0
 
 function login(name: 'admin' | 'ingest', changes: Partial<Parameters<typeof securityOf>[0]> = {}): KafkaSecurity {
   const { security } = kafka
@@ -31,7 +33,7 @@ function login(name: 'admin' | 'ingest', changes: Partial<Parameters<typeof secu
   })
 }
 
-function open(security: KafkaSecurity): EventLog {
+function open(security: KafkaSecurity): EventLog & Keeping {
   const log = openLog(kafka, prefix, { ...security, appendMaxMs: 5000 })
   opened.push(log)
   return log
@@ -63,14 +65,28 @@ test.each<[string, Partial<Parameters<typeof securityOf>[0]>]>([
   async (_name, changes) => {
     await grant()
     const log = open(login('ingest', changes))
-    const [end] = await log.ends(TOPIC)
     await log.append([received('a', 1), received('b', 2)])
+    appended += 2
     for (const group of ['indexer', undefined]) {
       const want = { topics: [TOPIC], startAt: async () => 0, batchMax: 9, untilEnd: true, ...(group && { group }) }
       let count = 0
       for await (const batch of log.consume({ ...want, signal: AbortSignal.timeout(20_000) })) count += batch.length
-      expect(count).toBeGreaterThanOrEqual(2 + (end?.offset ?? 0))
+      expect(count).toBe(appended)
     }
+    // What a group cannot read is kept, shown, put back and forgotten.
+    const seen = (await log.deadLetters.counts())[0]?.count ?? 0
+    const ends = await log.ends(TOPIC)
+    await appendRaw(kafka, prefix, { key: 'k', value: 'no event' }, login('admin'))
+    const startAt = async (_topic: string, of: number) => ends.find(({ partition }) => partition === of)?.offset ?? 0
+    const signal = AbortSignal.timeout(20_000)
+    const want = { group: 'indexer', topics: [TOPIC], startAt, batchMax: 9, untilEnd: true, signal }
+    for await (const batch of log.consume(want)) expect(batch).toEqual([])
+    expect((await log.deadLetters.counts())[0]?.count).toBe(seen + 1)
+    for await (const letter of log.deadLetters.read({ group: 'indexer', topic: TOPIC, signal })) {
+      await log.deadLetters.replay(letter)
+      await log.deadLetters.dropThrough(letter)
+    }
+    expect((await log.deadLetters.counts())[0]?.count).toBe(0)
     const topics = kafkaTopics({
       brokers: brokersOf(kafka.url),
       clock: realClock,

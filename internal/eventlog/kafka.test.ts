@@ -127,7 +127,7 @@ describe('records', () => {
       group: 'g',
       ...place,
       offset: 7,
-      timestamp: 1_700_000_000_000,
+      appendedAt: 1_700_000_000_000,
       reason: 'data',
       error: 'no',
       attempts: 2,

@@ -33,7 +33,7 @@ export function measured<L extends EventLog>(log: L, registry: Registry, clock: 
       unreadable: (record) => {
         const { group } = want
         if (group !== undefined) deadLetters.inc({ group, reason: record.reason })
-        want.unreadable?.(record)
+        return want.unreadable?.(record)
       },
     })
   return { ...log, append, consume }

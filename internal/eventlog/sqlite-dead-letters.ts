@@ -50,8 +50,8 @@ export function deadLettersOn(db: Database, { clock, appended }: Parts): DeadLet
         )
         const all = db.transaction(() => {
           for (const { item, error } of dead) {
-            const { topic, event_offset: offset, appended_at: timestamp } = item
-            const why = { error, group, timestamp, attempts }
+            const { topic, event_offset: offset, appended_at: appendedAt } = item
+            const why = { error, group, appendedAt, attempts }
             const headers = deadLetterHeaders({ topic, partition: 0, offset }, why)
             insert.run(group, topic, offset, clock.now(), JSON.stringify(headers))
           }

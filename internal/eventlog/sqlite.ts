@@ -83,7 +83,7 @@ export function eventLogOn(db: Database, { clock, log }: Pick<SqliteEventLogOpti
       return rows.flatMap((row) => {
         const event = judge(row)
         if (!(event instanceof Error)) return event
-        log.warn({ ...unreadable(placeOf(row), event) }, 'event skipped')
+        log.warn({ ...unreadable(placeOf(row), row.appended_at, event) }, 'record skipped')
         return []
       })
     },
@@ -164,9 +164,9 @@ async function* eventsOf(
       }
     }
     for (const { item, error } of dead) {
-      const record = unreadable(placeOf(item), error)
-      log.warn({ ...record, group }, group === undefined ? 'event skipped' : 'event set aside as a dead letter')
-      tell?.(record)
+      const record = unreadable(placeOf(item), item.appended_at, error)
+      log.warn({ ...record, group }, group === undefined ? 'record skipped' : 'record set aside as a dead letter')
+      await tell?.(record)
     }
     reach.next = last.event_offset + 1
     reach.attempts = 1

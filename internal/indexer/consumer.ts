@@ -1,7 +1,7 @@
 // Reading `mail.ingest.v1`: many messages at a time, each to its end, with one checkpoint that never passes one that is not done.
 
 import { rm } from 'node:fs/promises'
-import type { EventLog, LoggedEvent } from '../eventlog/eventlog.ts'
+import type { EventLog, LoggedEvent, Unreadable } from '../eventlog/eventlog.ts'
 import type { Clock, Log } from '../ports/ports.ts'
 import {
   checkpointOf,
@@ -104,7 +104,8 @@ class Consumer {
   async read(): Promise<void> {
     const { log, group, signal } = this.#options
     const startAt = (_topic: string, partition: number, held: AbortSignal) => this.#startAt(partition, held)
-    const want = { group, topics: [INGEST_TOPIC], startAt, batchMax: BATCH_MAX, signal }
+    const unreadable = (record: Unreadable) => this.#passDead(record)
+    const want = { group, topics: [INGEST_TOPIC], startAt, unreadable, batchMax: BATCH_MAX, signal }
     for await (const batch of log.consume(want)) {
       this.failures = 0
       await this.#beginAll(batch)
@@ -121,6 +122,16 @@ class Consumer {
     const start = await this.#reachStore(group, held, () => checkpointOf(store, group, INGEST_TOPIC, partition))
     if (!held.aborted) this.#windows.set(partition, new Window(start, held))
     return start
+  }
+
+  /** What is kept as a dead letter is done. */
+  #passDead({ topic, partition, offset, appendedAt }: Unreadable): void {
+    const { metrics, group } = this.#options
+    metrics.events.inc({ group, topic, result: 'dead_letter' })
+    const window = this.#windows.get(partition)
+    if (window === undefined) throw new TypeError(`a record of partition ${partition}, which was not assigned`)
+    if (window.begin(offset, appendedAt)) window.finish(offset)
+    void this.#track(this.#saveIdle(partition, window))
   }
 
   async #beginAll(batch: readonly LoggedEvent[]): Promise<void> {

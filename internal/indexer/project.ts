@@ -5,7 +5,7 @@
 // then; that one's rows are the same, and the store keeps the higher checkpoint.
 
 import { traceIdOf } from '../envelope/envelope.ts'
-import { TOPICS, type EventLog, type LoggedEvent } from '../eventlog/eventlog.ts'
+import { TOPICS, type EventLog, type LoggedEvent, type Position, type Unreadable } from '../eventlog/eventlog.ts'
 import type { Clock, Log } from '../ports/ports.ts'
 import { checkpointOf, projectEvents, saveCheckpoint, type EventRow, type Store, type Tx } from '../store/store.ts'
 import { rebalanceCount, type IndexerMetrics } from './metrics.ts'
@@ -49,22 +49,30 @@ async function projectOnce(options: ProjectorOptions, rebalanced: (held: AbortSi
     rebalanced(held)
     return reachStore(() => checkpointOf(store, PROJECTOR, topic, partition), { ...patience, signal: held })
   }
-  const want = { group: PROJECTOR, topics: TOPICS, startAt, batchMax: BATCH_MAX, signal }
-  for await (const batch of log.consume(want)) {
-    const last = batch.at(-1)
-    if (last === undefined) continue
-    const { topic, partition, offset, appendedAt } = last
+  // Held on to while the store is away: giving the batch up would have the group share out its partitions anew.
+  const commit = async (upTo: Position & { appendedAt: number }, batch: readonly LoggedEvent[]) => {
+    const { topic, partition, offset, appendedAt: eventTime } = upTo
     const now = clock.now()
     const project = async (tx: Tx) => {
       await projectEvents(tx, batch.map(eventRow))
       const next = { group: PROJECTOR, topic, partition, offset: offset + 1 }
-      await saveCheckpoint(tx, { ...next, eventTime: appendedAt, updatedAt: now })
+      await saveCheckpoint(tx, { ...next, eventTime, updatedAt: now })
     }
-    // Held on to while the store is away: giving the batch up would have the group share out its partitions anew.
     await reachStore(() => store.transaction(project), { ...patience, signal })
+    metrics.checkpoint.set({ group: PROJECTOR }, now / 1000)
+  }
+  const unreadable = async (record: Unreadable) => {
+    await commit(record, [])
+    metrics.events.inc({ group: PROJECTOR, topic: record.topic, result: 'dead_letter' })
+  }
+  const want = { group: PROJECTOR, topics: TOPICS, startAt, unreadable, batchMax: BATCH_MAX, signal }
+  for await (const batch of log.consume(want)) {
+    const last = batch.at(-1)
+    if (last === undefined) continue
+    await commit(last, batch)
+    const { topic, appendedAt } = last
     metrics.events.inc({ group: PROJECTOR, topic, result: 'ok' }, batch.length)
     metrics.lastEvent.set({ group: PROJECTOR, topic }, appendedAt / 1000)
-    metrics.checkpoint.set({ group: PROJECTOR }, now / 1000)
   }
 }
 

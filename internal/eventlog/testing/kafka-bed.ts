@@ -1,7 +1,7 @@
 // Logs on a real Kafka for tests: each on topics of its own, by their prefix.
 
 import { randomUUID } from 'node:crypto'
-import type { Admin, KafkaMessage } from 'kafkajs'
+import type { Admin, KafkaMessage, Message } from 'kafkajs'
 import type { Kafka } from '../../../test/engines/kafka.ts'
 import type { EventLog, Keeping } from '../eventlog.ts'
 import type { RawRecord } from '../contract.ts'
@@ -53,15 +53,16 @@ export function openLog(
 
 const TOPIC = 'mail.ingest.v1'
 
-/** Puts a record on partition 0 of `mail.ingest.v1`, whatever it is; a value of null is a tombstone. */
+/** Puts records on `mail.ingest.v1`, whatever they are, on partition 0 unless they say another; a value of null is a tombstone. */
 export async function appendRaw(
   kafka: Pick<Kafka, 'brokers'>,
   prefix: string,
-  record: Omit<RawRecord, 'value'> & { value: string | Buffer | null },
+  records: Message | readonly Message[],
+  security: KafkaSecurity = {},
 ): Promise<void> {
-  const producer = kafkaClient({ brokers: kafka.brokers, clientId: 'test', log: testLog }).producer()
+  const producer = kafkaClient({ brokers: kafka.brokers, clientId: 'test', log: testLog, ...security }).producer()
   await producer.connect()
-  await producer.send({ topic: prefix + TOPIC, messages: [{ ...record, partition: 0 }] })
+  await producer.send({ topic: prefix + TOPIC, messages: [records].flat().map((each) => ({ partition: 0, ...each })) })
   await producer.disconnect()
 }
 
