@@ -2,6 +2,7 @@
 
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
+import type { Config } from '../internal/config/config.ts'
 import { random, type Check, type Part } from '../internal/daemon/daemon.ts'
 import { refreshDirectory, Refresher } from '../internal/directory/refresher.ts'
 import { openDirectory } from '../internal/directory/snapshot.ts'
@@ -10,7 +11,7 @@ import { watchDeadLetters } from '../internal/eventlog/eventlog.ts'
 import { indexer, keepEventsFor, type Indexed } from '../internal/indexer/indexer.ts'
 import { parserPool } from '../internal/message/message.ts'
 import type { Log } from '../internal/ports/ports.ts'
-import { smtpServer } from '../internal/smtp/smtp.ts'
+import { smtpServer, type ThrottleLimits } from '../internal/smtp/smtp.ts'
 import { directoryRows, directoryVersion } from '../internal/store/store.ts'
 import { uploader } from '../internal/upload/upload.ts'
 import { nodeFs, openReader, openWriter, SpoolError, type SpoolObserver, type SpoolOptions } from '../spool/spool.ts'
@@ -89,8 +90,11 @@ export async function startSmtpd(around: Surroundings, options: SmtpdOptions): P
     hostname: config.smtpHostname,
     limits: {
       messageBytesMax: config.smtpMaxMessageSize,
+      ...throttleLimits(config),
+      headerBytesMax: config.smtpMaxHeaderSize,
       recipientsMax: config.smtpMaxRecipients,
       sessionsMax: config.smtpMaxSessions,
+      greetingTimeoutMs: config.smtpGreetingTimeoutMs,
       greetingDelayMs: config.smtpGreetingDelayMs,
       idleTimeoutMs: config.smtpIdleTimeoutMs,
       dataTimeoutMs: config.smtpDataTimeoutMs,
@@ -124,6 +128,22 @@ export async function startSmtpd(around: Surroundings, options: SmtpdOptions): P
   ]
   return { parts, checks, port }
 }
+
+const throttleLimits = (config: Config): ThrottleLimits => ({
+  trusted: config.smtpTrusted,
+  addressSessionsMax: config.smtpAddressSessions,
+  networkSessionsMax: config.smtpNetworkSessions,
+  sessionRate: config.smtpSessionRate,
+  commandRate: config.smtpCommandRate,
+  errorRate: config.smtpErrorRate,
+  messageRate: config.smtpMessageRate,
+  recipientRate: config.smtpRecipientRate,
+  byteRate: config.smtpByteRate,
+  tenantMessageRate: config.smtpTenantMessageRate,
+  tenantByteRate: config.smtpTenantByteRate,
+  domainMessageRate: config.smtpDomainMessageRate,
+  domainByteRate: config.smtpDomainByteRate,
+})
 
 function postmasterOf(address: string): Mailbox {
   const mailbox = parsePath(address)

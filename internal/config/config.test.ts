@@ -49,8 +49,22 @@ describe('settings', () => {
     ['METRICS_LISTEN', '192.0.2.1:9090', 'R29: loopback only'],
     ['METRICS_LISTEN', '127.0.0.1.example.org:9090', 'R29: a name that begins like loopback'],
     ['LOG_LEVEL', 'loud', 'not in the set'],
+    ['SMTP_TRUSTED', '192.0.2.0/33', 'longer than an address'],
+    ['SMTP_TRUSTED', 'mx.example.org', 'a name'],
+    ['SMTP_TRUSTED', '10.0.0.0/8;127.0.0.1', 'not a comma'],
   ])('%s=%s is refused (%s)', (env, value, _why) => {
     expect(problemsOf({ [env]: value })).toContain(`${env}: must be`)
+  })
+
+  test.each([
+    ['127.8.9.1', '127.0.0.0/8,::1', true, 'the default'],
+    ['::1', '127.0.0.0/8,::1', true, 'an address alone'],
+    ['192.0.2.1', '127.0.0.0/8,::1', false, 'not listed'],
+    ['2001:db8:9::1', '10.0.0.0/8, 2001:DB8::/32', true, 'RFC 4291 2.3, and a blank'],
+    ['10.1.1.1', ',', false, 'nothing listed'],
+  ])('%s in SMTP_TRUSTED=%s: %s (%s)', (address, list, want, _why) => {
+    const trusted = loadConfig({ SMTP_TRUSTED: list }).smtpTrusted
+    expect(trusted.check(address, address.includes(':') ? 'ipv6' : 'ipv4')).toBe(want)
   })
 
   test('resume must not be below the floor', () => {

@@ -1,6 +1,7 @@
 // Parsers of setting values. Each returns the value or throws a TypeError whose message completes "SMTP_PORT: ...".
 // A bad limit is refused, never replaced by a default: NaN would turn a guard off.
 
+import { BlockList, isIPv4, isIPv6 } from 'node:net'
 import { isAbsolute, resolve } from 'node:path'
 
 const refuse = (what: string, text: string): never => {
@@ -49,6 +50,22 @@ export const localPart = (value: string): string =>
 /** An IP address to bind. */
 export const host = (value: string): string =>
   /^[0-9a-f.:]+$/i.test(value) || value === 'localhost' ? value : refuse('an IP address', value)
+
+/** Addresses and networks in CIDR notation (RFC 4632 3.1, RFC 4291 2.3), divided by commas; may be empty. */
+export const networks = (value: string): BlockList => {
+  const list = new BlockList()
+  for (const each of value
+    .split(',')
+    .map((part) => part.trim())
+    .filter(Boolean)) {
+    const [, address = '', bits] = /^([0-9a-f.:]+)(?:\/(\d{1,3}))?$/i.exec(each) ?? []
+    const width = isIPv4(address) ? 32 : isIPv6(address) ? 128 : 0
+    const length = Number(bits ?? width)
+    if (width === 0 || length > width) return refuse('addresses and networks like 192.0.2.0/24, 2001:db8::/32', value)
+    list.addSubnet(address, length, width === 32 ? 'ipv4' : 'ipv6')
+  }
+  return list
+}
 
 export interface Listen {
   host: string

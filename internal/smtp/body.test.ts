@@ -8,6 +8,7 @@ const options = (spool: Spool, more: Partial<BodyOptions> = {}): BodyOptions => 
   spool,
   log,
   entryId: 'e1',
+  headerBytesMax: 0,
   limitBytes: 100,
   expectedBytes: 10,
   ...more,

@@ -2,6 +2,7 @@
 
 import type { Log } from '../ports/ports.ts'
 import { HeaderScan } from './header-scan.ts'
+import { HeaderSize } from './header-size.ts'
 import type { ReplyName } from './replies.ts'
 
 /** Space held for a body. `release` may be called again. */
@@ -33,6 +34,8 @@ export interface BodyOptions {
   entryId: string
   /** Most octets of the message. */
   limitBytes: number
+  /** Most octets of its header block; 0 for no such limit. */
+  headerBytesMax: number
   /** Octets that the sender announced, or the limit. */
   expectedBytes: number
 }
@@ -68,6 +71,7 @@ export class Body {
   readonly #draft: Draft
   readonly #reservations: Reservation[]
   readonly #header = new HeaderScan()
+  readonly #headerSize = new HeaderSize()
   #reservedBytes: number
   #bytes = 0
   #failure: ReplyName | undefined
@@ -111,6 +115,9 @@ export class Body {
     if (this.#failure !== undefined || this.#state !== 'open') return
     if (this.#bytes > this.#options.limitBytes) return this.#fail('too_large')
     this.#header.feed(chunk)
+    const { headerBytesMax } = this.#options
+    this.#headerSize.feed(chunk)
+    if (headerBytesMax > 0 && this.#headerSize.octets > headerBytesMax) return this.#fail('header_too_large')
     try {
       await this.#holdEnough()
       await this.#draft.write(chunk)

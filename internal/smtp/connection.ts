@@ -4,13 +4,14 @@
 import type { Socket } from 'node:net'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { spoken } from './commands.ts'
-import { Deadlines } from './deadlines.ts'
+import { Deadlines, type Expected } from './deadlines.ts'
 import type { House } from './house.ts'
 import type { Intake } from './intake.ts'
 import { Misconduct } from './misconduct.ts'
 import { Reader, type Token } from './reader.ts'
 import { greeting, reply, wireText, type Reply } from './replies.ts'
 import { Session, type Ending } from './session.ts'
+import type { Doing, Visit } from './throttle.ts'
 
 /** What a connection asks of the listener that it came in by. */
 export interface Listening {
@@ -38,6 +39,7 @@ export class Connection {
   readonly #misconduct = new Misconduct()
   readonly #reader = new Reader()
   readonly #gone = new AbortController()
+  #visit: Visit | undefined
   #intake: Intake | undefined
   /** Command that waits for its reply; empty while none does. */
   #verb = ''
@@ -120,11 +122,10 @@ export class Connection {
 
   async #greet(): Promise<void> {
     const { house, full } = this.#listening
-    house.metrics.opened(full ? 'limit' : 'accepted')
-    if (full) {
-      house.metrics.limited('sessions')
-      return this.#say(reply('too_many_sessions'))
-    }
+    this.#visit = house.throttle.enter(this.#address, house.clock.monotonic())
+    const refusal = full ? 'too_many_sessions' : this.#visit.refusal
+    house.metrics.opened(refusal === undefined ? 'accepted' : 'limit')
+    if (refusal !== undefined) return this.#say(reply(refusal))
     // Two turns of the event loop, so that what was sent before the greeting has been read and is seen as such.
     await nextTurn()
     await nextTurn()
@@ -197,7 +198,7 @@ export class Connection {
     }
     // A command that content follows is answered when that is here.
     if (this.#intake !== undefined) return
-    this.#expect('command')
+    this.#expect(this.#session.greeted ? 'command' : 'greeting')
     if (this.#listening.draining && !this.#session.receiving) this.#say(reply('draining'))
   }
 
@@ -208,7 +209,8 @@ export class Connection {
     this.#verb = verb === '' ? 'other' : verb
     // A mail that comes in chunks may end.
     if (this.#listening.draining && !this.#session.receiving) return
-    const step = await this.#safely(() => answer(this.#session))
+    const tooFast = this.#note('command')
+    const step = tooFast ?? (await this.#safely(() => answer(this.#session)))
     if ('code' in step) this.#answer(step)
     else this.#receive(step)
   }
@@ -231,7 +233,7 @@ export class Connection {
     this.#answer(answer)
   }
 
-  #expect(what: 'command' | 'content'): void {
+  #expect(what: Expected): void {
     this.#deadlines.expect(what, this.#listening.house.clock.monotonic())
   }
 
@@ -251,13 +253,22 @@ export class Connection {
 
   /** Replies to a command, unless there were too many like it. */
   #answer(answer: Reply): void {
-    this.#say(this.#misconduct.judge(this.#verb, answer))
+    const tooMuch = answer.code >= 500 ? this.#note('error') : undefined
+    this.#say(tooMuch ?? this.#misconduct.judge(this.#verb, answer))
+  }
+
+  /** What to say to a client that does it too often. */
+  #note(doing: Doing): Reply | undefined {
+    const { throttle, clock } = this.#listening.house
+    const refusal = throttle.note(doing, this.#address, clock.monotonic())
+    return refusal && reply(refusal)
   }
 
   #say(answer: Reply): void {
     if (this.#over) return
     if (this.#verb !== '') this.#listening.house.metrics.command(this.#verb, answer.code)
     this.#verb = ''
+    if (answer.limiter !== undefined) this.#listening.house.metrics.limited(answer.limiter)
     this.#write(wireText(answer))
     if (answer.closes) this.#close()
   }
@@ -277,6 +288,7 @@ export class Connection {
     if (this.#closingSinceMs !== undefined) return
     this.#closingSinceMs = this.#listening.house.clock.monotonic()
     this.#listening.closing(this)
+    this.#visit?.end()
     this.#wake()
     this.#wake = () => {
       while (this.#socket.read() !== null);

@@ -1,7 +1,13 @@
 import { describe, expect, test } from 'vitest'
 import { Deadlines, type Timeouts } from './deadlines.ts'
 
-const TIMEOUTS: Timeouts = { idleTimeoutMs: 300, dataTimeoutMs: 2000, sessionTimeoutMs: 5000, dataRateMin: 100 }
+const TIMEOUTS: Timeouts = {
+  greetingTimeoutMs: 100_000,
+  idleTimeoutMs: 300,
+  dataTimeoutMs: 2000,
+  sessionTimeoutMs: 5000,
+  dataRateMin: 100,
+}
 const opened = (more: Partial<Timeouts> = {}): Deadlines => new Deadlines({ ...TIMEOUTS, ...more }, 0)
 
 /** Octets that come at these times, 0 at the start; each is answered at once. When the deadline was first seen to be over, and why. */
@@ -47,6 +53,38 @@ describe('a command (RFC 5321 4.5.3.2)', () => {
     expect(deadlines.waiting).toBe(true)
     deadlines.heard(1, 10)
     expect([deadlines.waiting, deadlines.overdue(1_000_000)]).toEqual([false, undefined])
+  })
+})
+
+describe('EHLO', () => {
+  /** NOOP every 200 ms, each answered at once. */
+  const waitingFor = (expected: 'greeting' | 'command'): number | undefined => {
+    const deadlines = opened({ greetingTimeoutMs: 1000 })
+    for (let nowMs = 0; nowMs < 4000; nowMs += 1) {
+      if (nowMs % 200 === 0) {
+        deadlines.heard(6, nowMs)
+        deadlines.expect(expected, nowMs)
+        deadlines.wait(nowMs)
+      }
+      if (deadlines.overdue(nowMs) === 'no_greeting') return nowMs
+    }
+    return undefined
+  }
+
+  test('is late whatever else came', () => {
+    expect(waitingFor('greeting')).toBe(1000)
+  })
+
+  test('once said is no longer waited for', () => {
+    expect(waitingFor('command')).toBeUndefined()
+  })
+
+  test('has its own time when it is expected anew (RFC 3207 4.2)', () => {
+    const deadlines = opened({ greetingTimeoutMs: 100 })
+    deadlines.expect('command', 10)
+    deadlines.expect('greeting', 1000)
+    deadlines.wait(1000)
+    expect([deadlines.overdue(1099), deadlines.overdue(1100)]).toEqual([undefined, 'no_greeting'])
   })
 })
 

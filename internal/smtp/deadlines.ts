@@ -4,6 +4,8 @@ import type { ReplyName } from './replies.ts'
 
 /** All in milliseconds but for the last. */
 export interface Timeouts {
+  /** From connect, and anew from STARTTLS, to EHLO or HELO, whatever comes before. */
+  greetingTimeoutMs: number
   /** For one command, from its invitation to its line end (RFC 5321 4.5.3.2.7: at least 5 minutes), however it drips in. */
   idleTimeoutMs: number
   /** For the content of one mail, or of one chunk. */
@@ -14,13 +16,13 @@ export interface Timeouts {
   dataRateMin: number
 }
 
-export type Expected = 'command' | 'content'
+export type Expected = 'greeting' | 'command' | 'content'
 
 /** Deadlines of one session. Times are a monotonic clock's. While it is our turn nothing runs out. */
 export class Deadlines {
   readonly #timeouts: Timeouts
   readonly #openedMs: number
-  #expected: Expected = 'command'
+  #expected: Expected = 'greeting'
   #expectedMs: number
   /** What is left for the client's next octets. */
   #allowanceMs: number
@@ -40,8 +42,9 @@ export class Deadlines {
 
   /** From here on the client owes us this. */
   expect(expected: Expected, nowMs: number): void {
+    // What comes before EHLO earns no time for it.
+    if (expected !== 'greeting' || this.#expected !== 'greeting') this.#expectedMs = nowMs
     this.#expected = expected
-    this.#expectedMs = nowMs
     this.#allowanceMs = this.#timeouts.idleTimeoutMs
   }
 
@@ -55,7 +58,7 @@ export class Deadlines {
     const { dataRateMin, idleTimeoutMs } = this.#timeouts
     this.#allowanceMs -= nowMs - (this.#waitingSinceMs ?? nowMs)
     this.#waitingSinceMs = undefined
-    if (this.#expected === 'command') return
+    if (this.#expected !== 'content') return
     const earnedMs = dataRateMin === 0 ? idleTimeoutMs : (octets * 1000) / dataRateMin
     this.#allowanceMs = Math.min(idleTimeoutMs, this.#allowanceMs + earnedMs)
   }
@@ -63,9 +66,10 @@ export class Deadlines {
   /** What to say to a client that took too long; undefined while it is in time. */
   overdue(nowMs: number): ReplyName | undefined {
     if (this.#waitingSinceMs === undefined) return undefined
-    const { dataTimeoutMs, sessionTimeoutMs } = this.#timeouts
+    const { greetingTimeoutMs, dataTimeoutMs, sessionTimeoutMs } = this.#timeouts
     const content = this.#expected === 'content'
     if (nowMs - this.#waitingSinceMs >= this.#allowanceMs) return content ? 'too_slow' : 'idle'
+    if (this.#expected === 'greeting' && nowMs - this.#expectedMs >= greetingTimeoutMs) return 'no_greeting'
     if (content) return nowMs - this.#expectedMs >= dataTimeoutMs ? 'too_slow' : undefined
     return nowMs - this.#openedMs >= sessionTimeoutMs ? 'session_too_long' : undefined
   }

@@ -6,10 +6,13 @@ import type { Spool } from './body.ts'
 import type { Timeouts } from './deadlines.ts'
 import type { SmtpMetrics } from './metrics.ts'
 import type { RecentMessages } from './recent.ts'
+import type { Throttle, ThrottleLimits } from './throttle.ts'
 
-export interface Limits extends Timeouts {
+export interface Limits extends Timeouts, ThrottleLimits {
   /** Octets of one message; a tenant's own limit may be smaller. */
   messageBytesMax: number
+  /** Octets of a message's header block; 0 for no such limit. */
+  headerBytesMax: number
   /** Recipients of one transaction. */
   recipientsMax: number
   /** Sessions at one time. */
@@ -29,6 +32,7 @@ export interface House {
   log: Log
   metrics: SmtpMetrics
   recent: RecentMessages
+  throttle: Throttle
 }
 
 export interface Peer {

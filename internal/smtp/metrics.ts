@@ -10,8 +10,14 @@ export const COMMANDS = [
   'HELO', 'EHLO', 'MAIL', 'RCPT', 'DATA', 'BDAT', 'RSET', 'NOOP', 'QUIT', 'VRFY', 'STARTTLS', 'AUTH', 'other',
 ] as const // prettier-ignore
 const CODE_CLASSES = ['2xx', '3xx', '4xx', '5xx'] as const
-const RECIPIENT_RESULTS = ['accepted', 'unknown', 'suspended', 'quota', 'greylist'] as const
-const LIMITERS = ['sessions', 'recipients'] as const
+const RECIPIENT_RESULTS = ['accepted', 'unknown', 'suspended', 'quota', 'rate', 'greylist'] as const
+/** At one time, at most in size, in time, and each minute. */
+export const LIMITERS = [
+  'sessions', 'address_sessions', 'network_sessions', 'recipients', 'errors', 'message_size', 'header_size',
+  'greeting_time', 'idle_time', 'data_time', 'session_time',
+  'session_rate', 'command_rate', 'error_rate', 'message_rate', 'recipient_rate', 'byte_rate', 'tenant_rate', 'domain_rate',
+] as const // prettier-ignore
+export type Limiter = (typeof LIMITERS)[number]
 
 /** Why a transaction ended as it did. Which result goes with it is fixed, but for `none`. */
 const REASON_RESULTS = {
@@ -56,7 +62,7 @@ export interface SmtpMetrics {
   closed(seconds: number): void
   command(command: string, code: number): void
   recipient(result: (typeof RECIPIENT_RESULTS)[number]): void
-  limited(limiter: (typeof LIMITERS)[number]): void
+  limited(limiter: Limiter): void
   transaction(fate: Fate): void
   /** Seconds from the final dot to the 250, and the message's size. */
   accepted(seconds: number, bytes: number): void

@@ -4,7 +4,7 @@ import { Registry } from '@prometheus-io/client'
 import { describe, expect, test } from 'vitest'
 import { addressArgument, commandText } from './arguments.ts'
 import { HeaderScan } from './header-scan.ts'
-import { COMMANDS, smtpMetrics } from './metrics.ts'
+import { COMMANDS, LIMITERS, smtpMetrics } from './metrics.ts'
 import { RecentMessages } from './recent.ts'
 import { REPLIES, type Reply } from './replies.ts'
 import { traceHeaders, type TraceFacts } from './trace-headers.ts'
@@ -23,6 +23,11 @@ describe('replies', () => {
       'hello',
       'go_ahead',
     ])
+  })
+
+  test('every limit has its reply, and is counted when it is said', () => {
+    const said = rows.flatMap(([, { limiter }]) => limiter ?? [])
+    expect(said.toSorted()).toEqual(LIMITERS.toSorted())
   })
 
   test('a 421 ends the session (RFC 5321 3.8)', () => {

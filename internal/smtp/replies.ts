@@ -1,7 +1,7 @@
 // Every reply that this server sends. Nothing else writes reply codes. 4xx: the sender keeps the mail and tries again. 5xx: the sender bounces it, so a 5xx must be true tomorrow
 // as well. Enhanced codes by RFC 3463 3; the greeting, the answer to EHLO and HELO, and 354 carry none (RFC 2034 4).
 
-import type { Reason } from './metrics.ts'
+import type { Limiter, Reason } from './metrics.ts'
 
 export interface Reply {
   readonly code: number
@@ -13,7 +13,15 @@ export interface Reply {
   readonly closes?: true
   /** Reason of the transaction's or recipient's fate, where the reply decides one. */
   readonly reason?: Reason
+  /** The limit that says so; saying it counts it. */
+  readonly limiter?: Limiter
 }
+
+const closing = (status: string, text: string, limiter: Limiter) =>
+  ({ code: 421, status, text, closes: true, limiter }) as const
+/** 450 4.7.1: the client does too much. 452 4.2.2: the mailbox gets too much, and other recipients go on (RFC 3463 3.3, 3.8). */
+const slower = (code: 450 | 452, text: string, limiter: Limiter) =>
+  ({ code, status: code === 450 ? '4.7.1' : '4.2.2', text, reason: 'rate_limited', limiter }) as const
 
 export const REPLIES = {
   greeting: { code: 220, status: '', text: '' }, // RFC 5321 4.2: begins with our name
@@ -40,15 +48,39 @@ export const REPLIES = {
   spool_full: { code: 452, status: '4.3.1', text: 'out of storage, try again later', reason: 'spool_full' },
 
   // Limits. 452 4.5.3 means: what was accepted stays, send the others in a transaction of their own (RFC 5321 4.5.3.1.10).
-  too_large: { code: 552, status: '5.3.4', text: 'message too large', reason: 'too_large' }, // RFC 1870 6.1
-  too_many_recipients: { code: 452, status: '4.5.3', text: 'too many recipients', reason: 'too_many_rcpt' },
+  too_large: { code: 552, status: '5.3.4', text: 'message too large', reason: 'too_large', limiter: 'message_size' }, // RFC 1870 6.1
+  header_too_large: {
+    code: 552,
+    status: '5.3.4',
+    text: 'header too large',
+    reason: 'too_large',
+    limiter: 'header_size',
+  },
+  too_many_recipients: {
+    code: 452,
+    status: '4.5.3',
+    text: 'too many recipients',
+    reason: 'too_many_rcpt',
+    limiter: 'recipients',
+  },
   one_recipient_only: { code: 452, status: '4.5.3', text: 'one recipient for a bounce', reason: 'too_many_rcpt' },
   other_size_limit: { code: 452, status: '4.5.3', text: 'send to this recipient separately', reason: 'too_many_rcpt' },
-  too_many_sessions: { code: 421, status: '4.7.0', text: 'too many sessions, try again later', closes: true },
-  too_many_errors: { code: 421, status: '4.7.0', text: 'too many errors', closes: true },
-  idle: { code: 421, status: '4.4.2', text: 'idle for too long', closes: true },
-  too_slow: { code: 421, status: '4.4.2', text: 'mail comes in too slowly', closes: true },
-  session_too_long: { code: 421, status: '4.4.2', text: 'session took too long', closes: true },
+  too_many_sessions: closing('4.7.0', 'too many sessions, try again later', 'sessions'),
+  too_many_sessions_of_address: closing('4.7.0', 'too many sessions of your address', 'address_sessions'),
+  too_many_sessions_of_network: closing('4.7.0', 'too many sessions of your network', 'network_sessions'),
+  too_many_new_sessions: closing('4.7.0', 'too many sessions in a short time, try again later', 'session_rate'),
+  too_many_commands: closing('4.7.0', 'too many commands in a short time, try again later', 'command_rate'),
+  too_many_errors_a_minute: closing('4.7.0', 'too many errors in a short time, try again later', 'error_rate'),
+  too_many_errors: closing('4.7.0', 'too many errors', 'errors'),
+  no_greeting: closing('4.4.2', 'no EHLO for too long', 'greeting_time'),
+  idle: closing('4.4.2', 'idle for too long', 'idle_time'),
+  too_slow: closing('4.4.2', 'mail comes in too slowly', 'data_time'),
+  session_too_long: closing('4.4.2', 'session took too long', 'session_time'),
+  too_many_messages: slower(450, 'too many messages in a short time, try again later', 'message_rate'),
+  too_many_recipients_a_minute: slower(450, 'too many recipients in a short time, try again later', 'recipient_rate'),
+  too_many_octets: slower(450, 'too much mail in a short time, try again later', 'byte_rate'),
+  tenant_over_rate: slower(452, 'recipient gets too much mail now, try again later', 'tenant_rate'),
+  domain_over_rate: slower(452, 'recipient gets too much mail now, try again later', 'domain_rate'),
   draining: { code: 421, status: '4.3.2', text: 'shutting down, try again later', closes: true },
 
   // Recipients.

@@ -2,13 +2,13 @@
 // of the table.
 //
 // The steps in order, with the places of what is not there yet:
-//   connect   sessions in total         (here: limits for an address and a prefix, blocklists, PROXY)
+//   connect   sessions                  (here: blocklists, PROXY)
 //   hello     name kept                 (here: STARTTLS, AUTH)
-//   MAIL      syntax, size, space       (here: limits for a sender, SPF)
-//   RCPT      syntax, route, size       (here: quotas, allow-lists, the same answer for known and unknown)
+//   MAIL      syntax, size, space, rate (here: SPF)
+//   RCPT      syntax, rate, route, size (here: quotas, allow-lists, the same answer for known and unknown)
 //   DATA      space held
 //   BDAT      space held by the first chunk
-//   content   octets, line ends, hops   (here: header size, DKIM, DMARC, scanner)
+//   content   octets, line ends, hops   (here: DKIM, DMARC, scanner)
 //   commit    durable, then 250
 
 import { parseMailbox, parsePath, traceIdOf, type Mailbox } from '../envelope/envelope.ts'
@@ -50,6 +50,10 @@ export class Session {
     return this.#transaction?.body !== undefined
   }
 
+  get greeted(): boolean {
+    return this.#greeted !== undefined
+  }
+
   /** MAIL was accepted, or chunks of a failed mail still come. */
   get inTransaction(): boolean {
     return this.#transaction !== undefined || this.#failed !== undefined
@@ -88,15 +92,16 @@ export class Session {
 
   /** What can be told before a byte of the body: RFC 1870 6.1 (1), and the state of the disk. */
   async #refuseSender(size: number | undefined): Promise<Reply | undefined> {
-    const { limits, spool, log } = this.#house
+    const { limits, spool, log, throttle, clock } = this.#house
     if (size !== undefined && size > limits.messageBytesMax) return reply('too_large')
     try {
       await spool.check(size ?? 0)
-      return undefined
     } catch (error) {
       log.warn({ err: error, client: this.#peer.address }, 'spool takes no mail')
       return reply(spoolRefusal(error))
     }
+    const tooMuch = throttle.noteMessage(this.#peer.address, clock.monotonic())
+    return tooMuch && reply(tooMuch)
   }
 
   /** `command` is the whole line. */
@@ -117,16 +122,16 @@ export class Session {
   }
 
   #addRecipient(transaction: Transaction, mailbox: Mailbox): ReplyName {
-    const { limits, directory, metrics } = this.#house
+    const { limits, directory, metrics, throttle } = this.#house
+    const nowMs = this.#house.clock.monotonic()
     const { recipients } = transaction
     const key = `${mailbox.local.toLowerCase()}@${mailbox.domain}`
     if (recipients.has(key)) return 'recipient_ok'
     // RFC 5321 4.5.5: a bounce answers one sender.
     if (transaction.mailFrom === '' && recipients.size >= 1) return 'one_recipient_only'
-    if (recipients.size >= limits.recipientsMax) {
-      metrics.limited('recipients')
-      return 'too_many_recipients'
-    }
+    if (recipients.size >= limits.recipientsMax) return 'too_many_recipients'
+    const tooFast = throttle.note('recipient', this.#peer.address, nowMs)
+    if (tooFast !== undefined) return tooFast
     const route = directory.route(this.#local(mailbox))
     if (route.kind === 'not_ours' && mailbox.domain.startsWith('[')) {
       metrics.recipient('unknown')
@@ -136,6 +141,11 @@ export class Session {
     const limit = Math.min(route.sizeMax ?? limits.messageBytesMax, limits.messageBytesMax)
     const tooSmall = sizeRefusal(transaction, limit)
     if (tooSmall !== undefined) return tooSmall
+    const tooMuch = throttle.join(transaction.receivers, route.tenant, mailbox.domain, nowMs)
+    if (tooMuch !== undefined) {
+      metrics.recipient('rate')
+      return tooMuch
+    }
     transaction.sizeLimit = Math.min(transaction.sizeLimit ?? limit, limit)
     recipients.set(key, { address: mailbox.text, tenant: route.tenant, mailbox: route.mailbox })
     metrics.recipient('accepted')
@@ -213,11 +223,12 @@ export class Session {
 
   async #openBody(transaction: Transaction, knownBytes: number | undefined): Promise<Body | Reply> {
     const { spool, log, ids, limits } = this.#house
+    const { headerBytesMax } = limits
     const entryId = ids.entryId()
     const limitBytes = transaction.sizeLimit ?? limits.messageBytesMax
     const expectedBytes = transaction.size ?? knownBytes ?? limitBytes
     try {
-      transaction.body = await openBody({ spool, log, entryId, limitBytes, expectedBytes })
+      transaction.body = await openBody({ spool, log, entryId, limitBytes, headerBytesMax, expectedBytes })
       transaction.entryId = entryId
       return transaction.body
     } catch (error) {
@@ -283,7 +294,11 @@ export class Session {
 
   #over(transaction: Transaction, fate: Fate, more: Record<string, unknown>): void {
     this.#transaction = undefined
-    this.#house.metrics.transaction(fate)
+    const { clock, metrics, throttle } = this.#house
+    metrics.transaction(fate)
+    const octets = transaction.body?.bytes ?? 0
+    throttle.noteOctets(this.#peer.address, octets, clock.monotonic())
+    if (fate.result === 'accepted') throttle.received(transaction.receivers, octets, clock.monotonic())
     const fields = {
       entryId: transaction.entryId,
       tenants: tenantsOf(transaction),

@@ -153,6 +153,26 @@ describe('many', () => {
   })
 })
 
+describe('limits at one time', () => {
+  test.each([
+    ['addressSessionsMax', 'too many sessions of your address', 'address_sessions'],
+    ['networkSessionsMax', 'too many sessions of your network', 'network_sessions'],
+  ])('%s: the surplus is told 421, others end and make room; each refusal is counted', async (limit, text, limiter) => {
+    const first = await opened({ limits: { [limit]: 1 } })
+    expect(await first.reply()).toMatch(/^220/)
+    const second = new Client(bed.port)
+    expect(await second.reply()).toBe(`421 4.7.0 ${text}`)
+    await second.closed
+    expect(await first.say('QUIT')).toMatch(/^221/)
+    await first.closed
+    await until(() => bed.door.sessions() === 0)
+    expect(await new Client(bed.port).reply()).toMatch(/^220/)
+    const metrics = await bed.registry.metrics()
+    expect(metrics).toContain(`rate_limited_total{limiter="${limiter}"} 1`)
+    expect(metrics).toContain('smtp_connections_total{listener="smtp",outcome="limit"} 1')
+  })
+})
+
 describe('the server is slow', () => {
   test('the idle timeout does not run while the client waits for us (RFC 5321 4.5.3.2.6)', async () => {
     const { options, release } = heldCommits()

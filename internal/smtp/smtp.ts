@@ -13,9 +13,11 @@ import { Connection, type Listening } from './connection.ts'
 import { smtpMetrics } from './metrics.ts'
 import { RecentMessages } from './recent.ts'
 import type { House, Limits } from './house.ts'
+import { Throttle } from './throttle.ts'
 
 export type { Draft, Reservation, Spool } from './body.ts'
 export type { Limits } from './house.ts'
+export type { ThrottleLimits } from './throttle.ts'
 export { REPLIES, type Reply, type ReplyName } from './replies.ts'
 
 export interface SmtpOptions {
@@ -52,7 +54,12 @@ export interface SmtpDoor {
 /** Makes a front door; nothing listens yet. */
 export function smtpServer(options: SmtpOptions): SmtpDoor {
   const { registry, ...rest } = options
-  const house: House = { ...rest, metrics: smtpMetrics(registry), recent: new RecentMessages() }
+  const house: House = {
+    ...rest,
+    metrics: smtpMetrics(registry),
+    recent: new RecentMessages(),
+    throttle: new Throttle(options.limits),
+  }
   const listener = new Listener(house, options.clock)
   return {
     listen: (host, port) => listener.start(host, port),
@@ -148,8 +155,9 @@ class Listener implements Listening {
 
   /** One timer for all sessions, so that a deadline costs a message nothing. */
   async #check(signal: AbortSignal): Promise<void> {
-    const { idleTimeoutMs, dataTimeoutMs, sessionTimeoutMs } = this.house.limits
-    const everyMs = Math.min(CHECK_MS, Math.ceil(Math.min(idleTimeoutMs, dataTimeoutMs, sessionTimeoutMs) / 4))
+    const { greetingTimeoutMs, idleTimeoutMs, dataTimeoutMs, sessionTimeoutMs } = this.house.limits
+    const shortestMs = Math.min(greetingTimeoutMs, idleTimeoutMs, dataTimeoutMs, sessionTimeoutMs)
+    const everyMs = Math.min(CHECK_MS, Math.ceil(shortestMs / 4))
     while (await this.#slept(everyMs, signal)) {
       const nowMs = this.#clock.monotonic()
       for (const connection of this.open) connection.check(nowMs)

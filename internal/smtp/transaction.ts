@@ -7,6 +7,7 @@ import type { Body } from './body.ts'
 import type { Greeted, Peer } from './house.ts'
 import type { SmtpMetrics } from './metrics.ts'
 import { reply, type Reply, type ReplyName } from './replies.ts'
+import type { Receivers } from './throttle.ts'
 import { traceHeaders } from './trace-headers.ts'
 
 export interface Transaction extends MailParameters {
@@ -14,6 +15,7 @@ export interface Transaction extends MailParameters {
   traceparent: string
   entryId: string | undefined
   recipients: Map<string, Recipient>
+  receivers: Receivers
   /** Smallest limit of the recipients so far, octets. */
   sizeLimit: number | undefined
   /** Last refusal of a recipient; the transaction's fate when nobody is left to deliver to. */
@@ -28,6 +30,7 @@ export function beginTransaction(mailFrom: string, parameters: MailParameters, t
     traceparent,
     entryId: undefined,
     recipients: new Map(),
+    receivers: { tenants: new Set(), domains: new Set() },
     sizeLimit: undefined,
     refusal: undefined,
     body: undefined,

@@ -1,6 +1,7 @@
 // A front door on a free port, with a real spool and a real directory snapshot.
 
 import { mkdtempSync, rmSync } from 'node:fs'
+import { BlockList } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -45,6 +46,21 @@ export const LIMITS: Limits = {
   dataTimeoutMs: 30_000,
   sessionTimeoutMs: 30_000,
   dataRateMin: 0,
+  greetingTimeoutMs: 30_000,
+  headerBytesMax: 0,
+  trusted: new BlockList(),
+  addressSessionsMax: 0,
+  networkSessionsMax: 0,
+  sessionRate: 0,
+  commandRate: 0,
+  errorRate: 0,
+  messageRate: 0,
+  recipientRate: 0,
+  byteRate: 0,
+  tenantMessageRate: 0,
+  tenantByteRate: 0,
+  domainMessageRate: 0,
+  domainByteRate: 0,
 }
 
 const clock: Clock = {

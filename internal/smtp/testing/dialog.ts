@@ -11,6 +11,7 @@
 //   = name value      what holds afterwards (see FACTS)
 
 import { readFileSync } from 'node:fs'
+import { SETTINGS } from '../../config/config.ts'
 import { openBed, type Bed, type BedOptions } from './bed.ts'
 import { Client } from './client.ts'
 
@@ -35,6 +36,11 @@ const bound = (real: Parameters<NonNullable<BedOptions['spool']>>[0]) => ({
 const OPTIONS: Record<string, (value: string) => BedOptions> = {
   limit: (value) => ({ limits: { messageBytesMax: Number(value) } }),
   recipients: (value) => ({ limits: { recipientsMax: Number(value) } }),
+  'limit-of': (value) => {
+    const [name = '', most] = value.split(' ')
+    return { limits: { [name]: Number(most) } }
+  },
+  trusted: (value) => ({ limits: { trusted: SETTINGS.smtpTrusted.parse(value) } }),
   sessions: (value) => ({ limits: { sessionsMax: Number(value) } }),
   'greeting-delay': (value) => ({ limits: { greetingDelayMs: Number(value) } }),
   'data-timeout': (value) => ({ limits: { dataTimeoutMs: Number(value) } }),

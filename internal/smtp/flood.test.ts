@@ -1,0 +1,69 @@
+// Many who keep us busy, and one who brings a mail. FLOOD_SESSIONS and FLOOD_NOOPS make it as long as one likes.
+
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+import { afterEach, expect, test } from 'vitest'
+import { openBed, type Bed } from './testing/bed.ts'
+import { Client } from './testing/client.ts'
+
+const SESSIONS = Number(process.env['FLOOD_SESSIONS'] ?? 500)
+const NOOPS = Number(process.env['FLOOD_NOOPS'] ?? 5000)
+const FLOODERS = 20
+/** Octets of one idle session, our test's client with its own socket included. */
+const SESSION_BYTES_MAX = 60_000
+
+let bed: Bed
+afterEach(async () => bed.close())
+
+setFlagsFromString('--expose-gc')
+const collect = runInNewContext('gc') as () => void
+const heapBytes = (): number => {
+  collect()
+  const { heapUsed, external } = process.memoryUsage()
+  return heapUsed + external
+}
+
+test('idle sessions and a flood of NOOP cost bounded memory, and a mail is taken meanwhile', async () => {
+  bed = await openBed({
+    limits: { sessionsMax: SESSIONS + FLOODERS + 10, idleTimeoutMs: 300_000, sessionTimeoutMs: 300_000 },
+  })
+  const beforeBytes = heapBytes()
+  const idle = Array.from({ length: SESSIONS }, () => new Client(bed.port))
+  for (const client of idle) await client.hello()
+  expect((heapBytes() - beforeBytes) / SESSIONS).toBeLessThan(SESSION_BYTES_MAX)
+
+  let left = NOOPS
+  const flood = async () => {
+    while (left > 0) {
+      const client = new Client(bed.port)
+      await client.hello()
+      // A hundred and twenty, and the session is told that it is enough.
+      while ((left -= 1) >= 0 && /^250/.test((await client.say('NOOP')) ?? '')) continue
+      client.socket.destroy()
+    }
+  }
+  const floodedBytes = heapBytes()
+  const flooding = Array.from({ length: FLOODERS }, flood)
+  const replies: (string | undefined)[] = []
+  const sender = new Client(bed.port)
+  await sender.hello()
+  const delayMs: number[] = []
+  while (left > 0) {
+    const beganMs = performance.now()
+    replies.push(await sender.mail('Subject: x\r\n\r\nx\r\n'))
+    delayMs.push(performance.now() - beganMs)
+  }
+  await Promise.all(flooding)
+  const grownBytes = heapBytes() - floodedBytes
+  delayMs.sort((a, b) => a - b)
+  const p99Ms = Math.round(delayMs[Math.floor(delayMs.length * 0.99)] ?? 0)
+  if (process.env['FLOOD_NOOPS'] !== undefined) {
+    process.stdout.write(
+      `${JSON.stringify({ SESSIONS, NOOPS, mails: replies.length, p99Ms, grownBytes, rss: process.memoryUsage().rss })}\n`,
+    )
+  }
+  expect(replies.length).toBeGreaterThan(0)
+  expect(replies.filter((reply) => !reply?.startsWith('250 2.0.0'))).toEqual([])
+  expect(grownBytes).toBeLessThan(20_000_000)
+  for (const client of [...idle, sender]) client.socket.destroy()
+})
