@@ -16,6 +16,7 @@ describe('generated documents', () => {
 describe.each([
   ['docs/durability.md', 20],
   ['docs/replay.md', 10],
+  ['docs/limits.md', 9],
 ])('%s', (page, least) => {
   const rows = [...readFileSync(page, 'utf8').matchAll(/^\| (?!---|what|sentence)(.+?) \| `([^`]+)` › (.+?) \|$/gm)]
 

@@ -104,7 +104,7 @@ test('`db migrate` makes the store what this release wants, and says first what 
     expect(status).toBe(0)
     return (JSON.parse(stdout) as { step: string }[]).map(({ step }) => step)
   }
-  const all = ['0001-initial', '0002-months']
+  const all = ['0001-initial', '0002-months', '0004-domain-options']
   expect(await steps('db migrate --dry-run --json')).toEqual(all)
   expect(existsSync(desk.dataDir)).toBe(false)
   expect(await steps('db migrate --json')).toEqual(all)
@@ -179,6 +179,14 @@ describe('tenants, domains, mailboxes', () => {
     )
     expect((await desk.run('mailboxes add sales@mail.example.org --tenant globex')).status).toBe(0)
     expect(await desk.json('mailboxes disable sales@mail.example.org')).toMatchObject({ enabled: false })
+    const quiet = 'domains set mail.example.org --catch-all sales@mail.example.org --anti-enumeration on'
+    expect(await desk.json(quiet)).toMatchObject({ catchAll: 'sales@mail.example.org', antiEnumeration: true })
+    expect((await desk.run('domains list --plain')).stdout).toContain(
+      'mail.example.org\tactive\tglobex\tsales@mail.example.org\n',
+    )
+    expect((await desk.run('mailboxes remove sales@mail.example.org')).status).toBe(5)
+    expect(await desk.json('domains set mail.example.org --catch-all none')).toMatchObject({ catchAll: null })
+    expect((await desk.run('domains list --plain')).stdout).toContain('globex\ttaken and let go\n')
     expect((await desk.run('domains remove mail.example.org')).status).toBe(5)
     expect((await desk.run('mailboxes remove sales@mail.example.org')).status).toBe(0)
     expect((await desk.run('domains remove mail.example.org')).status).toBe(0)
@@ -193,6 +201,9 @@ describe('tenants, domains, mailboxes', () => {
     ['tenants show nobody', 3],
     ['mailboxes add x@else.example --tenant acme', 3],
     ['domains records nowhere.example', 3],
+    ['domains set mail.localhost', 2],
+    ['domains set mail.localhost --anti-enumeration maybe', 2],
+    ['domains set mail.localhost --catch-all nobody@mail.localhost', 3],
   ])('`%s` ends with %i', async (line, status) => {
     const desk = await openDesk()
     expect((await desk.run(line)).status).toBe(status)

@@ -1,6 +1,7 @@
-// domains list, add, records, remove: the domains that mail is received for.
+// domains list, add, set, records, remove: the domains that mail is received for.
 
-import { addDomain, getDomain, listDomains, removeDomain, type Domain } from '../store/store.ts'
+import { addDomain, getDomain, listDomains, removeDomain, updateDomain, type Domain } from '../store/store.ts'
+import { CliError } from './exit.ts'
 import { paged, stamped } from './directory-rows.ts'
 import type { Column } from './output.ts'
 import type { Call } from './tree.ts'
@@ -9,7 +10,11 @@ const DOMAIN_COLUMNS: readonly Column<Domain>[] = [
   { head: 'DOMAIN', of: (row) => row.domain },
   { head: 'STATE', of: (row) => row.state, paint: (row) => (row.state === 'active' ? 'green' : 'yellow') },
   { head: 'TENANT', of: (row) => row.tenant ?? '(all)' },
+  { head: 'MAIL TO NOBODY', of: (row) => mailToNobody(row) },
 ]
+
+const mailToNobody = ({ catchAll, antiEnumeration }: Domain): string =>
+  catchAll ?? (antiEnumeration ? 'taken and let go' : 'refused')
 
 export async function list(call: Call<{ tenant?: string; limit: number }>): Promise<void> {
   const { tenant, limit } = call.options
@@ -27,12 +32,37 @@ export async function add(call: Call<{ tenant?: string }>): Promise<void> {
   const store = await call.context.engines.store('write')
   const facts = { domain: call.args[0] ?? '', tenant: call.options.tenant ?? null, now: call.context.clock.now() }
   const row = await store.transaction((tx) => addDomain(tx, facts))
+  await shown(call, row)
+  call.output.note(`Now point its mail here: ${mxLine(call, row.domain)}`)
+}
+
+interface SetOptions {
+  catchAll?: string
+  antiEnumeration?: string
+}
+
+export async function set(call: Call<SetOptions>): Promise<void> {
+  const { catchAll, antiEnumeration } = call.options
+  if (catchAll === undefined && antiEnumeration === undefined)
+    throw new CliError('usage', 'nothing to set: give --catch-all or --anti-enumeration')
+  if (antiEnumeration !== undefined && antiEnumeration !== 'on' && antiEnumeration !== 'off')
+    throw new CliError('usage', '--anti-enumeration is on or off')
+  const change = {
+    ...(catchAll === undefined ? {} : { catchAll: catchAll === 'none' ? null : catchAll }),
+    ...(antiEnumeration === undefined ? {} : { antiEnumeration: antiEnumeration === 'on' }),
+    now: call.context.clock.now(),
+  }
+  const store = await call.context.engines.store('write')
+  await shown(call, await store.transaction((tx) => updateDomain(tx, call.args[0] ?? '', change)))
+}
+
+async function shown(call: Call, row: Domain): Promise<void> {
   await call.output.facts(stamped(row), [
     ['domain', row.domain],
     ['state', row.state],
     ['tenant', row.tenant ?? '(all)'],
+    ['mail to nobody', mailToNobody(row)],
   ])
-  call.output.note(`Now point its mail here: ${mxLine(call, row.domain)}`)
 }
 
 /** The record as it stands in a zone file (RFC 1035 3.3.9). */

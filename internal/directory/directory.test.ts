@@ -7,12 +7,23 @@ const tenants: TenantRow[] = [
   { slug: 'tiny', sizeMax: 1000, enabled: true },
   { slug: 'gone', sizeMax: null, enabled: false },
 ]
+const domain = (name: string, more: Partial<DomainRow> = {}): DomainRow => {
+  return { domain: name, tenant: 'acme', state: 'active', catchAll: null, antiEnumeration: false, ...more }
+}
 const domains: DomainRow[] = [
-  { domain: 'acme.example', tenant: 'acme', state: 'active' },
-  { domain: 'lost.example', tenant: 'acme', state: 'mx_lost' },
-  { domain: 'pending.example', tenant: 'acme', state: 'pending' },
-  { domain: 'suspended.example', tenant: 'acme', state: 'suspended' },
-  { domain: 'xn--bcher-kva.example', tenant: 'acme', state: 'active' },
+  domain('acme.example'),
+  domain('lost.example', { state: 'mx_lost' }),
+  domain('pending.example', { state: 'pending' }),
+  domain('suspended.example', { state: 'suspended' }),
+  domain('xn--bcher-kva.example'),
+  domain('catch.example', { catchAll: 'ann@acme.example' }),
+  domain('dangling.example', { catchAll: 'nobody@acme.example' }),
+  domain('quiet.example', { antiEnumeration: true }),
+  domain('quiet-tiny.example', { antiEnumeration: true, tenant: 'tiny' }),
+  domain('quiet-gone.example', { antiEnumeration: true, tenant: 'gone' }),
+  domain('quiet-shared.example', { antiEnumeration: true, tenant: null }),
+  domain('quiet-catch.example', { antiEnumeration: true, catchAll: 'ann@acme.example' }),
+  domain('quiet-lost.example', { antiEnumeration: true, state: 'mx_lost' }),
 ]
 const mailbox = (address: string, tenant = 'acme', enabled = true): MailboxRow => ({ address, tenant, enabled })
 const mailboxes = [
@@ -29,6 +40,12 @@ const mailboxes = [
   mailbox('ann@suspended.example'),
   mailbox('ann@xn--bcher-kva.example'),
   mailbox('closed@acme.example', 'gone'),
+  mailbox('jos\u00e9@acme.example'),
+  mailbox('bob@catch.example', 'tiny'),
+  mailbox('off@catch.example', 'acme', false),
+  mailbox('ann@quiet.example'),
+  mailbox('off@quiet.example', 'acme', false),
+  mailbox('ann@quiet-tiny.example', 'tiny'),
 ]
 
 const lookups: Lookups = {
@@ -43,9 +60,13 @@ const settings = (postmaster = 'postmaster@mail.example') => ({
   postmaster: parsePath(postmaster) ?? { local: '', domain: '', text: '' },
 })
 
-/** `tenant mailbox [limit]`, or the reason. */
+/** `tenant mailbox [limit]`, `discard tenant [limit]`, or the reason. */
 const told = (route: Route): string =>
-  route.kind === 'mailbox' ? [route.tenant, route.mailbox, route.sizeMax ?? ''].join(' ').trim() : route.kind
+  route.kind === 'mailbox'
+    ? [route.tenant, route.mailbox, route.sizeMax ?? ''].join(' ').trim()
+    : route.kind === 'discard'
+      ? ['discard', route.tenant ?? 'all', route.sizeMax ?? ''].join(' ').trim()
+      : route.kind
 
 const routed = (address: string, from = settings()): string => {
   const path = parsePath(address)
@@ -95,6 +116,64 @@ describe('routes', () => {
     ['postmaster@elsewhere.example', 'not_ours', 'only domains of ours'],
   ])('%s: %s (%s)', (address, want, _why) => {
     expect(routed(address)).toBe(want)
+  })
+
+  test.each([
+    ['JOS\u00c9@acme.example', 'acme jos\u00e9@acme.example', 'without case beyond ASCII as well'],
+    ['jose\u0301@acme.example', 'acme jos\u00e9@acme.example', '6530 10.1 composed or not'],
+    ['jose@acme.example', 'unknown_mailbox', 'but not without its accent'],
+    ['ann@B\u00dcCHER.example', 'acme ann@xn--bcher-kva.example', '5890 2.3.2.1 U-labels in any case'],
+    ['ann@xn--BCHER-kva.example', 'acme ann@xn--bcher-kva.example', '5890 2.3.2.1 A-labels in any case'],
+    ['ann@bucher.example', 'not_ours', 'another name'],
+  ])('%s: %s (%s)', (address, want, _why) => {
+    expect(routed(address)).toBe(want)
+  })
+
+  test.each([
+    ['whoever@catch.example', 'acme ann@acme.example', 'nobody has it'],
+    ['whoever+x@catch.example', 'acme ann@acme.example', 'with a tag'],
+    ['+x@catch.example', 'acme ann@acme.example', 'with a tag alone'],
+    ['bob@catch.example', 'tiny bob@catch.example 1000', 'a mailbox comes first'],
+    ['bob+x@catch.example', 'tiny bob@catch.example 1000', 'with a tag as well'],
+    ['off@catch.example', 'disabled', 'a disabled mailbox is not nobody'],
+    ['postmaster@catch.example', 'acme postmaster@mail.example', '5321 4.5.1 comes first'],
+    ['whoever@dangling.example', 'unknown_mailbox', 'a catch-all that is not there'],
+  ])('catch-all: %s: %s (%s)', (address, want, _why) => {
+    expect(routed(address)).toBe(want)
+  })
+
+  test.each([
+    ['ann@quiet.example', 'acme ann@quiet.example', 'somebody'],
+    ['bob@quiet.example', 'discard acme', 'nobody'],
+    ['off@quiet.example', 'discard acme', 'disabled'],
+    ['bob@quiet-tiny.example', 'discard tiny 1000', 'with the limit that others there have'],
+    ['bob@quiet-shared.example', 'discard all', 'a domain that tenants share'],
+    ['bob@quiet-gone.example', 'disabled', 'the whole tenant is known to be disabled'],
+    ['bob@quiet-catch.example', 'acme ann@acme.example', 'a catch-all comes first'],
+    ['bob@quiet-lost.example', 'mx_lost', 'the state of a domain is no secret'],
+    ['postmaster@quiet.example', 'acme postmaster@mail.example', '5321 4.5.1'],
+  ])('anti-enumeration: %s: %s (%s)', (address, want, _why) => {
+    expect(routed(address)).toBe(want)
+  })
+
+  test('anti-enumeration asks as often for nobody as for somebody', () => {
+    const asked = (address: string): string[] => {
+      const seen: string[] = []
+      const note =
+        <T>(name: string, find: (key: string) => T) =>
+        (key: string) => {
+          seen.push(name)
+          return find(key)
+        }
+      const counted: Lookups = {
+        tenant: note('tenant', lookups.tenant),
+        domain: note('domain', lookups.domain),
+        mailbox: note('mailbox', lookups.mailbox),
+      }
+      routeBy(settings(), counted, parsePath(address) ?? { local: '', domain: '', text: '' })
+      return seen
+    }
+    expect(asked('bob@quiet.example')).toEqual(asked('ann@quiet.example'))
   })
 
   test.each([

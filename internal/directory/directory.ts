@@ -3,7 +3,7 @@
 //
 // The rules are here and pure; where the rows come from is the adapter's matter (snapshot.ts).
 
-import type { Mailbox } from '../envelope/envelope.ts'
+import { addressKey, type Mailbox } from '../envelope/envelope.ts'
 
 export interface TenantRow {
   /** Kebab-case, case-sensitive. */
@@ -22,10 +22,14 @@ export interface DomainRow {
   /** Slug; null for a domain that tenants share. */
   tenant: string | null
   state: DomainState
+  /** Mailbox that gets what would go to an unknown one; null for none. */
+  catchAll: string | null
+  /** Nobody is told who is here: mail to others is taken like mail to those, and let go. */
+  antiEnumeration: boolean
 }
 
 export interface MailboxRow {
-  /** `local@domain`; the local part is compared without case. */
+  /** `local@domain`, compared by its `addressKey`. */
   address: string
   tenant: string
   enabled: boolean
@@ -39,9 +43,10 @@ export type DirectoryRow =
 /** Everything a snapshot is made from, in any order; read once and never held as a whole. */
 export type DirectoryRows = Iterable<DirectoryRow> | AsyncIterable<DirectoryRow>
 
-/** Where mail for one address goes, or why it does not. */
+/** Where mail for one address goes, or why it does not. `discard`: nowhere, and the sender is not to know. */
 export type Route =
   | { kind: 'mailbox'; tenant: string; mailbox: string; sizeMax?: number }
+  | { kind: 'discard'; tenant: string | null; sizeMax?: number }
   | { kind: 'unknown_mailbox' }
   | { kind: 'unknown_tenant' }
   | { kind: 'not_ours' }
@@ -64,7 +69,7 @@ export interface DirectorySettings {
   postmaster: Mailbox
 }
 
-/** The lookups that the rules need; each is one indexed read. Keys are lower-case, slugs exact. */
+/** The lookups that the rules need; each is one indexed read. Keys are A-labels, `addressKey`s and exact slugs. */
 export interface Lookups {
   tenant(slug: string): TenantRow | undefined
   domain(domain: string): DomainRow | undefined
@@ -74,6 +79,7 @@ export interface Lookups {
 const SLUG = /^[a-z0-9]+(-[a-z0-9]+)*$/
 /** RFC 5321 4.5.1 and RFC 2142 4: always there, in any case. */
 const ROLE = /^(postmaster|abuse)$/i
+const HIDDEN: ReadonlySet<Route['kind']> = new Set(['unknown_mailbox', 'unknown_tenant', 'disabled'])
 const UNAVAILABLE: Route = { kind: 'unavailable' }
 
 /** Where mail for `mailbox` goes by what `lookups` says now. Throws what a lookup throws. */
@@ -86,7 +92,18 @@ export function routeBy(settings: DirectorySettings, lookups: Lookups, mailbox: 
   // RFC 5321 4.5.1: also where the domain is suspended or lost its MX, so that its owner can be told about it.
   if (own !== undefined) return own.kind === 'mailbox' ? own : toPostmaster(settings, lookups)
   if (domain?.state === 'mx_lost' || domain?.state === 'suspended') return { kind: domain.state }
-  return ordinaryRoute(settings, lookups, mailbox)
+  const route = ordinaryRoute(settings, lookups, mailbox)
+  if (domain === undefined) return route
+  const caught = route.kind === 'unknown_mailbox' && domain.catchAll !== null
+  return hidden(lookups, domain, caught ? rowRoute(lookups, lookups.mailbox(domain.catchAll ?? '')) : route)
+}
+
+/** Where nobody is to know who is here, nobody has the size limit of those that are, too. A tenant that is disabled is as a whole. */
+function hidden(lookups: Lookups, domain: DomainRow, route: Route): Route {
+  if (!domain.antiEnumeration || !HIDDEN.has(route.kind)) return route
+  const owner = domain.tenant === null ? undefined : lookups.tenant(domain.tenant)
+  if (owner?.enabled === false) return { kind: 'disabled' }
+  return { kind: 'discard', tenant: domain.tenant, ...limitOf(owner) }
 }
 
 function ordinaryRoute(settings: DirectorySettings, lookups: Lookups, mailbox: Mailbox): Route {
@@ -106,9 +123,11 @@ function slugOf(settings: DirectorySettings, { local, domain }: Mailbox): string
 /** A plain mailbox: the address itself first, then without its tag (`user+tag` is `user`). */
 function mailboxRoute(lookups: Lookups, { local, domain }: Mailbox): Route {
   const plus = local.indexOf('+')
-  const row =
-    lookups.mailbox(`${local}@${domain}`.toLowerCase()) ??
-    (plus > 0 ? lookups.mailbox(`${local.slice(0, plus)}@${domain}`.toLowerCase()) : undefined)
+  const find = (name: string) => lookups.mailbox(addressKey({ local: name, domain }))
+  return rowRoute(lookups, find(local) ?? (plus > 0 ? find(local.slice(0, plus)) : undefined))
+}
+
+function rowRoute(lookups: Lookups, row: MailboxRow | undefined): Route {
   if (row === undefined) return { kind: 'unknown_mailbox' }
   return row.enabled ? tenantRoute(lookups.tenant(row.tenant), row.address) : { kind: 'disabled' }
 }
@@ -116,9 +135,11 @@ function mailboxRoute(lookups: Lookups, { local, domain }: Mailbox): Route {
 function tenantRoute(tenant: TenantRow | undefined, mailbox: string): Route {
   if (tenant === undefined) return { kind: 'unknown_tenant' }
   if (!tenant.enabled) return { kind: 'disabled' }
-  const limit = tenant.sizeMax === null ? {} : { sizeMax: tenant.sizeMax }
-  return { kind: 'mailbox', tenant: tenant.slug, mailbox, ...limit }
+  return { kind: 'mailbox', tenant: tenant.slug, mailbox, ...limitOf(tenant) }
 }
+
+const limitOf = (tenant: TenantRow | undefined): { sizeMax?: number } =>
+  tenant?.sizeMax === undefined || tenant.sizeMax === null ? {} : { sizeMax: tenant.sizeMax }
 
 /** A missing postmaster mailbox is our fault, so the sender waits (451) and is never told that nobody is there. */
 function toPostmaster(settings: DirectorySettings, lookups: Lookups): Route {

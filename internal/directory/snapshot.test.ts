@@ -15,7 +15,14 @@ let directory: SnapshotDirectory
 const tenant = (slug: string): DirectoryRow => ({ kind: 'tenant', slug, sizeMax: null, enabled: true })
 const rows = (...slugs: string[]): DirectoryRow[] => [
   ...slugs.map(tenant),
-  { kind: 'domain', domain: 'Acme.example', tenant: 'acme', state: 'active' },
+  {
+    kind: 'domain',
+    domain: 'Acme.example',
+    tenant: 'acme',
+    state: 'active',
+    catchAll: 'Ann@acme.example',
+    antiEnumeration: true,
+  },
   { kind: 'mailbox', address: 'Ann@acme.example', tenant: 'acme', enabled: true },
 ]
 
@@ -60,6 +67,25 @@ describe('snapshot', () => {
       mailbox: 'ann@acme.example',
     })
     expect(readdirSync(dir)).toEqual(['directory.db'])
+  })
+
+  test('what a domain does with mail to nobody is in it', async () => {
+    await writeSnapshot(path, rows('acme'))
+    const route = { kind: 'mailbox', tenant: 'acme', mailbox: 'ann@acme.example' }
+    expect(directory.route({ local: 'nobody', domain: 'acme.example', text: '' })).toEqual(route)
+    const quiet = rows('acme').map((row) => (row.kind === 'domain' ? { ...row, catchAll: null } : row))
+    await writeSnapshot(path, quiet)
+    nowMs += 200
+    const discard = { kind: 'discard', tenant: 'acme' }
+    expect(directory.route({ local: 'nobody', domain: 'acme.example', text: '' })).toEqual(discard)
+  })
+
+  test('one that was written before domains had options is read', async () => {
+    await writeSnapshot(path, rows('acme'))
+    const old = 'ALTER TABLE domains DROP COLUMN catch_all; ALTER TABLE domains DROP COLUMN anti_enumeration'
+    new Database(path).exec(old).close()
+    expect(directory.route({ local: 'ann', domain: 'acme.example', text: '' }).kind).toBe('mailbox')
+    expect(directory.route({ local: 'nobody', domain: 'acme.example', text: '' }).kind).toBe('unknown_mailbox')
   })
 
   test('a new one is taken within 200 ms, and looked for no more often', async () => {

@@ -7,7 +7,7 @@ import { open, rename, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import Database from 'better-sqlite3'
-import type { Mailbox } from '../envelope/envelope.ts'
+import { addressKey, parseMailbox, type Mailbox } from '../envelope/envelope.ts'
 import type { Clock, Log } from '../ports/ports.ts'
 import {
   routeBy,
@@ -31,7 +31,8 @@ const FORMAT = 1
 
 const TABLES = `
   CREATE TABLE tenants (slug TEXT PRIMARY KEY, size_max INTEGER, enabled INTEGER NOT NULL) STRICT, WITHOUT ROWID;
-  CREATE TABLE domains (domain TEXT PRIMARY KEY, tenant TEXT, state TEXT NOT NULL) STRICT, WITHOUT ROWID;
+  CREATE TABLE domains (domain TEXT PRIMARY KEY, tenant TEXT, state TEXT NOT NULL,
+    catch_all TEXT, anti_enumeration INTEGER NOT NULL) STRICT, WITHOUT ROWID;
   CREATE TABLE mailboxes (address TEXT PRIMARY KEY, tenant TEXT NOT NULL, enabled INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 `
 
@@ -76,7 +77,7 @@ async function fill(file: string, rows: DirectoryRows): Promise<void> {
 
 function insertInto(db: Database.Database): (row: DirectoryRow) => void {
   const tenant = db.prepare('INSERT INTO tenants VALUES (?, ?, ?)')
-  const domain = db.prepare('INSERT INTO domains VALUES (?, ?, ?)')
+  const domain = db.prepare('INSERT INTO domains VALUES (?, ?, ?, ?, ?)')
   const mailbox = db.prepare('INSERT INTO mailboxes VALUES (?, ?, ?)')
   return (row) => {
     switch (row.kind) {
@@ -84,13 +85,24 @@ function insertInto(db: Database.Database): (row: DirectoryRow) => void {
         tenant.run(row.slug, row.sizeMax, Number(row.enabled))
         break
       case 'domain':
-        domain.run(row.domain.toLowerCase(), row.tenant, row.state)
+        domain.run(
+          row.domain.toLowerCase(),
+          row.tenant,
+          row.state,
+          row.catchAll && keyOf(row.catchAll),
+          Number(row.antiEnumeration),
+        )
         break
       case 'mailbox':
-        mailbox.run(row.address.toLowerCase(), row.tenant, Number(row.enabled))
+        mailbox.run(keyOf(row.address), row.tenant, Number(row.enabled))
         break
     }
   }
+}
+
+function keyOf(address: string): string {
+  const mailbox = parseMailbox(address)
+  return mailbox === undefined ? address.toLowerCase() : addressKey(mailbox)
 }
 
 async function syncFile(path: string): Promise<void> {
@@ -217,9 +229,7 @@ function openSnapshot(path: string): OpenSnapshot {
     const tenant = db.prepare<[string], { slug: string; size_max: number | null; enabled: number }>(
       'SELECT slug, size_max, enabled FROM tenants WHERE slug = ?',
     )
-    const domain = db.prepare<[string], { domain: string; tenant: string | null; state: DomainState }>(
-      'SELECT domain, tenant, state FROM domains WHERE domain = ?',
-    )
+    const domain = db.prepare<[string], DomainColumns>(`SELECT ${domainColumns(db)} FROM domains WHERE domain = ?`)
     const mailbox = db.prepare<[string], { address: string; tenant: string; enabled: number }>(
       'SELECT address, tenant, enabled FROM mailboxes WHERE address = ?',
     )
@@ -228,7 +238,10 @@ function openSnapshot(path: string): OpenSnapshot {
         const row = tenant.get(slug)
         return row && { slug: row.slug, sizeMax: row.size_max, enabled: row.enabled !== 0 }
       },
-      domain: (name) => domain.get(name),
+      domain: (name) => {
+        const row = domain.get(name)
+        return row && { ...row, antiEnumeration: row.antiEnumeration !== 0 }
+      },
       mailbox: (address) => {
         const row = mailbox.get(address)
         return row && { address: row.address, tenant: row.tenant, enabled: row.enabled !== 0 }
@@ -239,6 +252,22 @@ function openSnapshot(path: string): OpenSnapshot {
     db.close()
     throw error
   }
+}
+
+interface DomainColumns {
+  domain: string
+  tenant: string | null
+  state: DomainState
+  catchAll: string | null
+  antiEnumeration: number
+}
+
+/** An uploaderd that was not upgraded yet writes no options; one that was writes them, and a reader that was not leaves them alone. */
+function domainColumns(db: Database.Database): string {
+  const options = db.prepare(`SELECT 1 FROM pragma_table_info('domains') WHERE name = 'catch_all'`).get() !== undefined
+  return options
+    ? 'domain, tenant, state, catch_all AS catchAll, anti_enumeration AS antiEnumeration'
+    : 'domain, tenant, state, NULL AS catchAll, 0 AS antiEnumeration'
 }
 
 /** A cut file is found by SQLite itself, at the first read; whole pages are vouched for by how the file was written. */

@@ -49,6 +49,10 @@ export function parseMailbox(text: string): Mailbox | undefined {
   return local === undefined || domain === undefined ? undefined : { local, domain, text }
 }
 
+/** What two spellings of one mailbox share: no case (RFC 5321 2.4 leaves that to us), one form of each letter (RFC 6530 10.1). */
+export const addressKey = ({ local, domain }: Pick<Mailbox, 'local' | 'domain'>): string =>
+  `${local.normalize('NFC').toLowerCase()}@${domain}`
+
 /** Quoting is only a way to write: `"abc"` and `abc` are one local part (RFC 5321 4.1.2). */
 function unquoted(text: string): string | undefined {
   if (Buffer.byteLength(text) > ADDRESS_LIMITS.localBytesMax) return undefined
@@ -56,7 +60,8 @@ function unquoted(text: string): string | undefined {
   return QUOTED_STRING.exec(text)?.[1]?.replaceAll(/\\(.)/g, '$1')
 }
 
-function canonicalDomain(text: string): string | undefined {
+/** Lower-case A-labels of a name in A- or U-labels (RFC 5890 2.3.2.1), or an address literal; undefined where it is neither. */
+export function canonicalDomain(text: string): string | undefined {
   if (Buffer.byteLength(text) > ADDRESS_LIMITS.domainBytesMax) return undefined
   if (text.startsWith('[')) return addressLiteral(text)
   // Only U-labels go through the URL host parser: on ASCII names it would also turn `1.2.3` into an address.

@@ -1,7 +1,7 @@
 // Package envelope holds what SMTP says about a message beside its bytes (RFC 5321 2.3.1), and the ids that derive from it.
 // Pure values: no I/O, no clock.
 
-export { parseMailbox, parsePath, type Mailbox } from './address.ts'
+export { addressKey, canonicalDomain, parseMailbox, parsePath, type Mailbox } from './address.ts'
 export { attachmentKey, eventId, messageId, objectKeys, uuidv5, type ObjectKeys } from './identity.ts'
 export { traceIdOf } from './trace.ts'
 
@@ -16,6 +16,14 @@ export interface Recipient {
   tenant: string
   /** The mailbox it was routed to, `local@domain`: domain in lower-case A-labels, plus tag removed where it is no tenant. */
   mailbox: string
+}
+
+/** A recipient whom nobody here is, and whose sender is not to know it. */
+export interface Discarded {
+  /** As the client wrote it, without the angle brackets. */
+  address: string
+  /** Slug of the tenant that has the domain; null where tenants share it. */
+  tenant: string | null
 }
 
 /** The peer that delivered. */
@@ -37,7 +45,10 @@ export interface Envelope {
   client: Client
   /** Reverse path without brackets; empty for the null sender (RFC 5321 4.5.5). */
   mailFrom: string
+  /** None where all were discarded: such an entry is let go without a trace of its bytes. */
   recipients: Recipient[]
+  /** Not there where there are none; never part of what a tenant sees. */
+  discarded?: Discarded[]
   smtpUtf8: boolean
   /** BODY parameter (RFC 6152 2). */
   body: '7BIT' | '8BITMIME'

@@ -1,5 +1,6 @@
 // The small parts of the front door, each as a table.
 
+import { readFileSync } from 'node:fs'
 import { Registry } from '@prometheus-io/client'
 import { describe, expect, test } from 'vitest'
 import { addressArgument, commandText } from './arguments.ts'
@@ -28,6 +29,15 @@ describe('replies', () => {
   test('every limit has its reply, and is counted when it is said', () => {
     const said = rows.flatMap(([, { limiter }]) => limiter ?? [])
     expect(said.toSorted()).toEqual(LIMITERS.toSorted())
+  })
+
+  test('docs/limits.md has every limit, with its answer', () => {
+    const page = readFileSync('docs/limits.md', 'utf8')
+    const shown = rows.flatMap(([, { code, status, limiter }]) => (limiter ? [{ code, status, limiter }] : []))
+    const missing = shown.filter(
+      ({ code, status, limiter }) => !new RegExp(`\\| ${code} ${status}[^|]* \\| \`${limiter}\` \\|`).test(page),
+    )
+    expect(missing).toEqual([])
   })
 
   test('a 421 ends the session (RFC 5321 3.8)', () => {

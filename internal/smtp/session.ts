@@ -5,13 +5,13 @@
 //   connect   sessions                  (here: blocklists, PROXY)
 //   hello     name kept                 (here: STARTTLS, AUTH)
 //   MAIL      syntax, size, space, rate (here: SPF)
-//   RCPT      syntax, rate, route, size (here: quotas, allow-lists, the same answer for known and unknown)
+//   RCPT      syntax, rate, route, size (here: quotas, allow-lists)
 //   DATA      space held
 //   BDAT      space held by the first chunk
 //   content   octets, line ends, hops   (here: DKIM, DMARC, scanner)
 //   commit    durable, then 250
 
-import { parseMailbox, parsePath, traceIdOf, type Mailbox } from '../envelope/envelope.ts'
+import { addressKey, parseMailbox, parsePath, traceIdOf, type Mailbox } from '../envelope/envelope.ts'
 import { addressArgument, chunkArgument, isAscii, mailParameters, type Chunk } from './arguments.ts'
 import { openBody, RUNAWAY_FACTOR, spoolRefusal, type Body, type Committed } from './body.ts'
 import type { Greeted, House, Limits, Peer } from './house.ts'
@@ -19,6 +19,7 @@ import { swallow, type Intake } from './intake.ts'
 import { refused, type Fate } from './metrics.ts'
 import { hello, reply, REPLIES, type Reply, type ReplyName } from './replies.ts'
 import {
+  accepted,
   beginTransaction,
   envelopeOf,
   nobodyLeft,
@@ -124,12 +125,12 @@ export class Session {
   #addRecipient(transaction: Transaction, mailbox: Mailbox): ReplyName {
     const { limits, directory, metrics, throttle } = this.#house
     const nowMs = this.#house.clock.monotonic()
-    const { recipients } = transaction
-    const key = `${mailbox.local.toLowerCase()}@${mailbox.domain}`
-    if (recipients.has(key)) return 'recipient_ok'
+    const { recipients, discarded } = transaction
+    const key = addressKey(mailbox)
+    if (recipients.has(key) || discarded.has(key)) return 'recipient_ok'
     // RFC 5321 4.5.5: a bounce answers one sender.
-    if (transaction.mailFrom === '' && recipients.size >= 1) return 'one_recipient_only'
-    if (recipients.size >= limits.recipientsMax) return 'too_many_recipients'
+    if (transaction.mailFrom === '' && accepted(transaction) >= 1) return 'one_recipient_only'
+    if (accepted(transaction) >= limits.recipientsMax) return 'too_many_recipients'
     const tooFast = throttle.note('recipient', this.#peer.address, nowMs)
     if (tooFast !== undefined) return tooFast
     const route = directory.route(this.#local(mailbox))
@@ -137,7 +138,7 @@ export class Session {
       metrics.recipient('unknown')
       return 'not_our_address'
     }
-    if (route.kind !== 'mailbox') return refusalOf(route, metrics)
+    if (route.kind !== 'mailbox' && route.kind !== 'discard') return refusalOf(route, metrics)
     const limit = Math.min(route.sizeMax ?? limits.messageBytesMax, limits.messageBytesMax)
     const tooSmall = sizeRefusal(transaction, limit)
     if (tooSmall !== undefined) return tooSmall
@@ -147,8 +148,10 @@ export class Session {
       return tooMuch
     }
     transaction.sizeLimit = Math.min(transaction.sizeLimit ?? limit, limit)
-    recipients.set(key, { address: mailbox.text, tenant: route.tenant, mailbox: route.mailbox })
-    metrics.recipient('accepted')
+    const { text: address } = mailbox
+    if (route.kind === 'discard') discarded.set(key, { address, tenant: route.tenant })
+    else recipients.set(key, { address, tenant: route.tenant, mailbox: route.mailbox })
+    metrics.recipient(route.kind === 'discard' ? 'unknown' : 'accepted')
     return 'recipient_ok'
   }
 
@@ -164,7 +167,7 @@ export class Session {
     const transaction = this.#transaction
     if (this.receiving || this.#failed !== undefined) return reply('reset_first')
     if (transaction === undefined) return reply('need_mail')
-    if (transaction.recipients.size === 0) return reply(nobodyLeft(transaction))
+    if (accepted(transaction) === 0) return reply(nobodyLeft(transaction))
     const body = await this.#openBody(transaction, undefined)
     if ('code' in body) return body
     return {
@@ -200,7 +203,7 @@ export class Session {
     const transaction = this.#transaction
     if (this.#failed !== undefined) return this.#failed
     if (transaction === undefined) return reply(this.#greeted === undefined ? 'hello_first' : 'need_mail')
-    if (transaction.recipients.size === 0) return reply(nobodyLeft(transaction))
+    if (accepted(transaction) === 0) return reply(nobodyLeft(transaction))
     if (transaction.body !== undefined) return transaction.body
     if (chunk.octets === 0 && chunk.last) return reply('null_chunk')
     const body = await this.#openBody(transaction, chunk.last ? chunk.octets : undefined)
@@ -262,9 +265,13 @@ export class Session {
   }
 
   #accept(transaction: Transaction, { sizeBytes, sha256, headerMessageId }: Committed): Reply {
-    const tenants = tenantsOf(transaction)
-    const duplicate = this.#house.recent.note({ tenants, headerMessageId, sha256 })
-    this.#over(transaction, { result: 'accepted', reason: 'none' }, { sizeBytes, duplicate })
+    const { recent, throttle, clock } = this.#house
+    const nobody = transaction.discarded.size > 0 ? [NOBODY] : []
+    const duplicate = recent.note({ tenants: [...tenantsOf(transaction), ...nobody], headerMessageId, sha256 })
+    throttle.received(transaction.receivers, sizeBytes, clock.monotonic())
+    const fate: Fate =
+      transaction.recipients.size > 0 ? { result: 'accepted', reason: 'none' } : refused('unknown_rcpt')
+    this.#over(transaction, fate, { sizeBytes, sha256, duplicate })
     const ids = `id=${transaction.entryId ?? ''} trace=${traceIdOf(transaction.traceparent)}`
     return reply('accepted', duplicate ? `${ids} (duplicate)` : ids)
   }
@@ -298,13 +305,13 @@ export class Session {
     metrics.transaction(fate)
     const octets = transaction.body?.bytes ?? 0
     throttle.noteOctets(this.#peer.address, octets, clock.monotonic())
-    if (fate.result === 'accepted') throttle.received(transaction.receivers, octets, clock.monotonic())
     const fields = {
       entryId: transaction.entryId,
       tenants: tenantsOf(transaction),
       traceId: traceIdOf(transaction.traceparent),
       client: this.#peer.address,
       recipients: transaction.recipients.size,
+      discarded: transaction.discarded.size,
       declaredBytes: transaction.size,
       receivedBytes: transaction.body?.bytes,
       reason: fate.reason,
@@ -313,6 +320,9 @@ export class Session {
     this.#house.log.info(fields, FATE_MESSAGES[fate.result])
   }
 }
+
+/** Whoever gets what is discarded: no slug. */
+const NOBODY = ''
 
 const FATE_MESSAGES: Record<Fate['result'], string> = {
   accepted: 'message accepted',

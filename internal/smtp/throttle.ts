@@ -112,16 +112,20 @@ export class Throttle {
     if (!this.#trusts(address)) this.#octets.charge(clientOf(address), octets, nowMs)
   }
 
-  /** A recipient of this tenant and domain joins a transaction that has `receivers`. Trusted clients send no tenant more than it may get. */
-  join(receivers: Receivers, tenant: string, domain: string, nowMs: number): ReplyName | undefined {
-    const newTenant = !receivers.tenants.has(tenant)
+  /** A recipient of this tenant and domain joins a transaction that has `receivers`. Trusted clients send no tenant more than it may get. `tenant` null: nobody's. */
+  join(receivers: Receivers, tenant: string | null, domain: string, nowMs: number): ReplyName | undefined {
+    const newTenant = tenant !== null && !receivers.tenants.has(tenant)
     const newDomain = !receivers.domains.has(domain)
     if (newTenant && !hasRoom(this.#tenants, tenant, nowMs)) return 'tenant_over_rate'
     if (newDomain && !hasRoom(this.#domains, domain, nowMs)) return 'domain_over_rate'
-    if (newTenant) this.#tenants.messages.charge(tenant, 1, nowMs)
-    if (newDomain) this.#domains.messages.charge(domain, 1, nowMs)
-    receivers.tenants.add(tenant)
-    receivers.domains.add(domain)
+    if (newTenant) {
+      this.#tenants.messages.charge(tenant, 1, nowMs)
+      receivers.tenants.add(tenant)
+    }
+    if (newDomain) {
+      this.#domains.messages.charge(domain, 1, nowMs)
+      receivers.domains.add(domain)
+    }
     return undefined
   }
 

@@ -1,7 +1,7 @@
 // One mail transaction (RFC 5321 3.3): what MAIL and RCPT said so far, and what of it can be decided without asking anybody.
 
 import type { Route } from '../directory/directory.ts'
-import type { Envelope, Recipient } from '../envelope/envelope.ts'
+import type { Discarded, Envelope, Recipient } from '../envelope/envelope.ts'
 import type { MailParameters } from './arguments.ts'
 import type { Body } from './body.ts'
 import type { Greeted, Peer } from './house.ts'
@@ -14,7 +14,10 @@ export interface Transaction extends MailParameters {
   mailFrom: string
   traceparent: string
   entryId: string | undefined
+  /** Each by its `addressKey`. */
   recipients: Map<string, Recipient>
+  /** Those that are answered like recipients and get nothing. */
+  discarded: Map<string, Discarded>
   receivers: Receivers
   /** Smallest limit of the recipients so far, octets. */
   sizeLimit: number | undefined
@@ -30,6 +33,7 @@ export function beginTransaction(mailFrom: string, parameters: MailParameters, t
     traceparent,
     entryId: undefined,
     recipients: new Map(),
+    discarded: new Map(),
     receivers: { tenants: new Set(), domains: new Set() },
     sizeLimit: undefined,
     refusal: undefined,
@@ -37,10 +41,14 @@ export function beginTransaction(mailFrom: string, parameters: MailParameters, t
   }
 }
 
+/** How many were told that they are recipients. */
+export const accepted = ({ recipients, discarded }: Transaction): number => recipients.size + discarded.size
+
 /** What had decided the fate of a transaction before the client gave it up. */
-export function refusalBefore({ body, recipients, refusal }: Transaction): Reply | undefined {
+export function refusalBefore(transaction: Transaction): Reply | undefined {
+  const { body, refusal } = transaction
   if (body?.failure !== undefined) return reply(body.failure)
-  return recipients.size === 0 && refusal?.reason !== undefined ? refusal : undefined
+  return accepted(transaction) === 0 && refusal?.reason !== undefined ? refusal : undefined
 }
 
 /** Slugs, each once. */
@@ -62,7 +70,7 @@ export const nobodyLeft = ({ refusal }: Transaction): ReplyName =>
   refusal === undefined ? 'need_recipient' : 'no_valid_recipients'
 
 /** What a client is told of a recipient that gets no mail, which is counted. */
-export function refusalOf(route: Exclude<Route, { kind: 'mailbox' }>, metrics: SmtpMetrics): ReplyName {
+export function refusalOf(route: Exclude<Route, { kind: 'mailbox' | 'discard' }>, metrics: SmtpMetrics): ReplyName {
   switch (route.kind) {
     case 'unknown_mailbox':
     case 'unknown_tenant':
@@ -96,7 +104,8 @@ export function envelopeOf(transaction: Transaction, received: Received): Envelo
   const { address, port } = received.peer
   const { name: helo, extended } = received.greeted ?? { name: '', extended: false }
   const recipients = [...transaction.recipients.values()]
-  const addresses = recipients.map((recipient) => recipient.address)
+  const discarded = [...transaction.discarded.values()]
+  const addresses = [...recipients, ...discarded].map(({ address: to }) => to)
   return {
     entryId,
     source: 'EMAIL',
@@ -104,6 +113,7 @@ export function envelopeOf(transaction: Transaction, received: Received): Envelo
     client: { address, port, helo },
     mailFrom,
     recipients,
+    ...(discarded.length > 0 && { discarded }),
     smtpUtf8,
     body: bodyType,
     traceparent,

@@ -1,7 +1,7 @@
 // Domains that are ours to receive for, and mailboxes in them.
 
 import type { Selectable } from 'kysely'
-import { parseMailbox } from '../envelope/envelope.ts'
+import { addressKey, canonicalDomain, parseMailbox } from '../envelope/envelope.ts'
 import type { Queries } from './database.ts'
 import { directoryChanged } from './directory-version.ts'
 import { StoreError } from './errors.ts'
@@ -9,9 +9,7 @@ import { DOMAIN_STATES, type Domain, type DomainState, type Mailbox } from './ro
 import type { Schema } from './schema.ts'
 import { getTenant } from './tenants.ts'
 
-const LABEL = '[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?'
-/** A-labels in lower case (RFC 5890 2.3.2.1). */
-const DOMAIN = new RegExp(`^(?=.{1,253}$)${LABEL}(\\.${LABEL})*$`)
+const DOMAIN_CHARS_MAX = 253
 
 interface ListWant {
   tenant?: string
@@ -20,10 +18,19 @@ interface ListWant {
 }
 
 function cleanDomain(text: string): string {
-  const domain = text.toLowerCase()
-  if (!DOMAIN.test(domain)) throw new StoreError('invalid', `not a domain name: ${JSON.stringify(text)}`)
+  const domain = canonicalDomain(text)
+  if (domain === undefined || domain.startsWith('[') || domain.length > DOMAIN_CHARS_MAX)
+    throw new StoreError('invalid', `not a domain name: ${JSON.stringify(text)}`)
   return domain
 }
+
+/** As it is kept; what is no name is kept nowhere. */
+const domainKey = (text: string): string => canonicalDomain(text) ?? text.toLowerCase()
+
+const domainFromRow = (row: Selectable<Schema['domains']>): Domain => ({
+  ...row,
+  antiEnumeration: row.antiEnumeration === 1,
+})
 
 /** Adds a domain. A null tenant makes it a hosted domain of all tenants. `invalid`, `conflict`, `not_found` tenant. */
 export async function addDomain(
@@ -33,7 +40,8 @@ export async function addDomain(
   const { tenant, state = 'active', now } = given
   const domain = cleanDomain(given.domain)
   if (tenant !== null) await getTenant(on, tenant)
-  const row: Domain = { domain, tenant, state, createdAt: now, updatedAt: now }
+  const options = { catchAll: null, antiEnumeration: 0 as const }
+  const row = { domain, tenant, state, ...options, createdAt: now, updatedAt: now }
   const made = await on.kysely
     .insertInto('domains')
     .values(row)
@@ -42,7 +50,7 @@ export async function addDomain(
     .executeTakeFirst()
   if (made === undefined) throw new StoreError('conflict', `domain ${domain} exists already`)
   await directoryChanged(on)
-  return row
+  return domainFromRow(row)
 }
 
 /** `not_found` if there is none. */
@@ -50,10 +58,10 @@ export async function getDomain(on: Queries, domain: string): Promise<Domain> {
   const found = await on.kysely
     .selectFrom('domains')
     .selectAll()
-    .where('domain', '=', domain.toLowerCase())
+    .where('domain', '=', domainKey(domain))
     .executeTakeFirst()
   if (found === undefined) throw new StoreError('not_found', `no domain ${JSON.stringify(domain)}`)
-  return found
+  return domainFromRow(found)
 }
 
 /** Domains in order of their names. */
@@ -65,27 +73,48 @@ export async function listDomains(on: Queries, want: ListWant = {}): Promise<Dom
     .limit(want.limit ?? 1000)
   if (want.tenant !== undefined) query = query.where('tenant', '=', want.tenant)
   if (want.after !== undefined) query = query.where('domain', '>', want.after)
-  return query.execute()
+  return (await query.execute()).map(domainFromRow)
 }
 
-/** Changes the state. `not_found`, `invalid`. */
-export async function updateDomain(
-  on: Queries,
-  domain: string,
-  change: { state: DomainState; now: number },
-): Promise<Domain> {
-  if (!DOMAIN_STATES.includes(change.state)) {
+/** What of a domain can be changed. */
+export interface DomainChange {
+  state?: DomainState
+  /** A mailbox, of the domain's tenant where it has one; null for none. */
+  catchAll?: string | null
+  antiEnumeration?: boolean
+  now: number
+}
+
+/** Changes what is given. `not_found` domain or mailbox, `invalid` state, `conflict`: the mailbox is another tenant's. */
+export async function updateDomain(on: Queries, name: string, change: DomainChange): Promise<Domain> {
+  const { state, antiEnumeration, now } = change
+  if (state !== undefined && !DOMAIN_STATES.includes(state)) {
     throw new StoreError('invalid', `a domain's state is one of ${DOMAIN_STATES.join(', ')}`)
   }
+  const { domain, tenant } = await getDomain(on, name)
+  const catchAll = change.catchAll && (await catchAllOf(on, tenant, change.catchAll))
   const row = await on.kysely
     .updateTable('domains')
-    .set({ state: change.state, updatedAt: change.now })
-    .where('domain', '=', domain.toLowerCase())
+    .set({
+      ...(state === undefined ? {} : { state }),
+      ...(catchAll === undefined ? {} : { catchAll }),
+      ...(antiEnumeration === undefined ? {} : { antiEnumeration: antiEnumeration ? 1 : 0 }),
+      updatedAt: now,
+    })
+    .where('domain', '=', domain)
     .returningAll()
     .executeTakeFirst()
-  if (row === undefined) throw new StoreError('not_found', `no domain ${JSON.stringify(domain)}`)
+  if (row === undefined) throw new StoreError('not_found', `no domain ${JSON.stringify(name)}`)
   await directoryChanged(on)
-  return row
+  return domainFromRow(row)
+}
+
+async function catchAllOf(on: Queries, tenant: string | null, address: string): Promise<string> {
+  const mailbox = await getMailbox(on, address)
+  if (tenant !== null && mailbox.tenant !== tenant) {
+    throw new StoreError('conflict', `mailbox ${mailbox.address} belongs to another tenant`)
+  }
+  return mailbox.address
 }
 
 /** `conflict` while mailboxes are in it. */
@@ -111,8 +140,13 @@ function cleanAddress(text: string): { address: string; domain: string } {
   const parsed = parseMailbox(text)
   if (parsed === undefined) throw new StoreError('invalid', `not an address: ${JSON.stringify(text)}`)
   const domain = cleanDomain(parsed.domain)
-  // Local parts are matched without regard to case, so they are kept in lower case.
-  return { address: `${parsed.local.toLowerCase()}@${domain}`, domain }
+  return { address: addressKey({ local: parsed.local, domain }), domain }
+}
+
+/** As it is kept; what is no address is kept nowhere. */
+function mailboxKey(text: string): string {
+  const parsed = parseMailbox(text)
+  return parsed === undefined ? text.toLowerCase() : addressKey(parsed)
 }
 
 /** Adds a mailbox in a domain of ours: a hosted one, or one of the same tenant. `invalid`, `conflict`, `not_found`. */
@@ -144,7 +178,7 @@ export async function getMailbox(on: Queries, address: string): Promise<Mailbox>
   const row = await on.kysely
     .selectFrom('mailboxes')
     .selectAll()
-    .where('address', '=', address.toLowerCase())
+    .where('address', '=', mailboxKey(address))
     .executeTakeFirst()
   if (row === undefined) throw new StoreError('not_found', `no mailbox ${JSON.stringify(address)}`)
   return fromRow(row)
@@ -171,7 +205,7 @@ export async function updateMailbox(
   const row = await on.kysely
     .updateTable('mailboxes')
     .set({ enabled: change.enabled ? 1 : 0, updatedAt: change.now })
-    .where('address', '=', address.toLowerCase())
+    .where('address', '=', mailboxKey(address))
     .returningAll()
     .executeTakeFirst()
   if (row === undefined) throw new StoreError('not_found', `no mailbox ${JSON.stringify(address)}`)
@@ -179,12 +213,16 @@ export async function updateMailbox(
   return fromRow(row)
 }
 
-/** Mail that came to it stays. `not_found`. */
-export async function removeMailbox(on: Queries, address: string): Promise<void> {
-  const { numDeletedRows } = await on.kysely
-    .deleteFrom('mailboxes')
-    .where('address', '=', address.toLowerCase())
+/** Mail that came to it stays. `not_found`; `conflict` while a domain's mail to nobody goes to it. */
+export async function removeMailbox(on: Queries, name: string): Promise<void> {
+  const { address } = await getMailbox(on, name)
+  const user = await on.kysely
+    .selectFrom('domains')
+    .select('domain')
+    .where('catchAll', '=', address)
+    .limit(1)
     .executeTakeFirst()
-  if (numDeletedRows === 0n) throw new StoreError('not_found', `no mailbox ${JSON.stringify(address)}`)
+  if (user !== undefined) throw new StoreError('conflict', `mailbox ${address} is the catch-all of ${user.domain}`)
+  await on.kysely.deleteFrom('mailboxes').where('address', '=', address).execute()
   await directoryChanged(on)
 }

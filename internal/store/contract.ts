@@ -26,6 +26,9 @@ import {
   listTenants,
   projectEvents,
   removeDomain,
+  updateDomain,
+  removeMailbox,
+  listDomains,
   removeTenant,
   saveCheckpoint,
   saveMessage,
@@ -127,10 +130,41 @@ function directoryContract(store: () => Store): void {
         [() => addMailbox(store(), { address: 'not an address', tenant: 'acme', now: 1 }), 'invalid'],
         [() => addMailbox(store(), { address: 'Postmaster@mail.localhost', tenant: 'acme', now: 1 }), 'conflict'],
         [() => removeDomain(store(), 'mail.localhost'), 'conflict'],
+        [() => updateDomain(store(), 'none.example', { antiEnumeration: true, now: 1 }), 'not_found'],
+        [() => updateDomain(store(), 'mail.localhost', { catchAll: 'no@mail.localhost', now: 1 }), 'not_found'],
+        [() => updateDomain(store(), 'b.example', { catchAll: 'postmaster@mail.localhost', now: 1 }), 'conflict'],
         [() => removeTenant(store(), 'b'), 'conflict'],
         [() => removeTenant(store(), 'none'), 'not_found'],
       ]
       for (const [work, reason] of refusals) expect(await reasonOf(work())).toBe(reason)
+    })
+
+    test('a domain has options, one is changed alone, and its catch-all cannot go', async () => {
+      await seedFirstStart(store(), { domain: 'mail.localhost', now: 1 })
+      await addDomain(store(), { domain: 'B\u00fccher.example', tenant: 'acme', now: 1 })
+      const catchAll = 'postmaster@mail.localhost'
+      const change = { catchAll: 'PostMaster@mail.localhost', antiEnumeration: true, now: 2 }
+      expect(await updateDomain(store(), 'b\u00fccher.example', change)).toMatchObject({
+        domain: 'xn--bcher-kva.example',
+        state: 'active',
+        catchAll,
+        antiEnumeration: true,
+      })
+      const options = await updateDomain(store(), 'xn--bcher-kva.example', { antiEnumeration: false, now: 3 })
+      expect(options).toMatchObject({ catchAll, antiEnumeration: false, updatedAt: 3 })
+      expect(await listDomains(store())).toContainEqual(options)
+      expect(await reasonOf(removeMailbox(store(), catchAll))).toBe('conflict')
+      await updateDomain(store(), 'xn--bcher-kva.example', { catchAll: null, now: 4 })
+      expect(await reasonOf(removeMailbox(store(), catchAll))).toBe('none')
+    })
+
+    test('spellings of one mailbox are one', async () => {
+      await createTenant(store(), { slug: 'acme', now: 1 })
+      await addDomain(store(), { domain: 'B\u00fccher.example', tenant: 'acme', now: 1 })
+      await addMailbox(store(), { address: 'Jos\u00e9@b\u00fccher.example', tenant: 'acme', now: 1 })
+      const again = addMailbox(store(), { address: 'jose\u0301@XN--BCHER-KVA.example', tenant: 'acme', now: 1 })
+      expect(await reasonOf(again)).toBe('conflict')
+      expect(await reasonOf(removeMailbox(store(), 'JOSE\u0301@b\u00fccher.example'))).toBe('none')
     })
 
     test('every change raises the directory version, and no refusal does', async () => {
@@ -149,7 +183,7 @@ function directoryContract(store: () => Store): void {
       for await (const row of directoryRows(store())) rows.push(row)
       expect(rows).toMatchObject([
         { kind: 'tenant', slug: 'a', sizeMax: 4096, enabled: true },
-        { kind: 'domain', domain: 'x.example', tenant: 'a', state: 'active' },
+        { kind: 'domain', domain: 'x.example', tenant: 'a', state: 'active', catchAll: null, antiEnumeration: false },
         { kind: 'mailbox', address: 'ann@x.example', tenant: 'a', enabled: true },
       ])
     })

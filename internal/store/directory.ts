@@ -16,11 +16,11 @@ export async function* directoryRows(on: Queries): AsyncGenerator<DirectoryRow> 
   )) {
     yield { kind: 'tenant', slug, sizeMax, enabled }
   }
-  for await (const { domain, tenant, state } of paged(
+  for await (const { domain, tenant, state, catchAll, antiEnumeration } of paged(
     (after) => listDomains(on, after),
     (row) => row.domain,
   )) {
-    yield { kind: 'domain', domain, tenant, state }
+    yield { kind: 'domain', domain, tenant, state, catchAll, antiEnumeration }
   }
   for await (const { address, tenant, enabled } of paged(
     (after) => listMailboxes(on, after),

@@ -6,12 +6,17 @@ import type { Dialect } from './dialect.ts'
 import { StoreError } from './errors.ts'
 import * as initial from './migrations/0001-initial.ts'
 import * as months from './migrations/0002-months.ts'
+import * as domainOptions from './migrations/0004-domain-options.ts'
 import type { Schema } from './schema.ts'
 
 type Step = (db: Kysely<never>, dialect: Dialect) => Promise<void>
 
 /** In the order of their names. A released step is never edited. */
-const STEPS: Record<string, Step> = { '0001-initial': initial.up, '0002-months': months.up }
+const STEPS: Record<string, Step> = {
+  '0001-initial': initial.up,
+  '0002-months': months.up,
+  '0004-domain-options': domainOptions.up,
+}
 
 /** What was applied, oldest first; empty for a new database. */
 async function applied(db: Kysely<Schema>): Promise<string[]> {

@@ -22,6 +22,10 @@ export interface Domain {
   /** Null for the hosted domain, which every tenant shares by plus-addressing. */
   tenant: string | null
   state: DomainState
+  /** Mailbox that gets mail to addresses that nobody has; null: they are refused. */
+  catchAll: string | null
+  /** Unknown recipients are answered like known ones. */
+  antiEnumeration: boolean
   createdAt: number
   updatedAt: number
 }
@@ -38,7 +42,14 @@ export interface Mailbox {
 /** One row of the directory snapshot. */
 export type DirectoryRow =
   | { kind: 'tenant'; slug: string; sizeMax: number | null; enabled: boolean }
-  | { kind: 'domain'; domain: string; tenant: string | null; state: DomainState }
+  | {
+      kind: 'domain'
+      domain: string
+      tenant: string | null
+      state: DomainState
+      catchAll: string | null
+      antiEnumeration: boolean
+    }
   | { kind: 'mailbox'; address: string; tenant: string; enabled: boolean }
 
 export interface NamedAddress {

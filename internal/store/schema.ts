@@ -19,6 +19,8 @@ interface DomainTable {
   domain: string
   tenant: string | null
   state: DomainState
+  catchAll: string | null
+  antiEnumeration: Flag01
   createdAt: number
   updatedAt: number
 }

@@ -24,6 +24,13 @@ describe('parcels of an entry', () => {
     }
   })
 
+  test('none where nobody is there, and no tenant sees who else was not', () => {
+    const discarded = [{ address: 'nobody@mail.example', tenant: null }]
+    expect(parcelsOf({ ...envelopeOf(1), recipients: [], discarded }, bytes, 's')).toEqual([])
+    const [parcel] = parcelsOf({ ...envelopeOf(1), discarded }, bytes, 's')
+    expect(parcel?.meta.toString()).not.toContain('nobody')
+  })
+
   test('ids, keys and bytes are the same each time, in whatever order the envelope has its fields', () => {
     const envelope = envelopeOf(1)
     const turned = Object.fromEntries(Object.entries(envelope).toReversed())
@@ -43,6 +50,7 @@ describe('parcels of an entry', () => {
     ['a text', 'envelope'],
     ['of another entry', { ...envelopeOf(1), entryId: entryId(2) }],
     ['no recipients', { ...envelopeOf(1), recipients: [] }],
+    ['no recipients, discarded ones neither', { ...envelopeOf(1), recipients: [], discarded: [] }],
     ['a recipient that is none', { ...envelopeOf(1), recipients: [null] }],
     ['a tenant that would leave its place', { ...envelopeOf(1), recipients: [{ tenant: '../beta' }] }],
     ['no time', { ...envelopeOf(1), receivedAt: 'today' }],

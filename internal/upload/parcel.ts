@@ -32,11 +32,12 @@ const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 /** Part of object keys, so nothing that a key would refuse. */
 const SLUG = /^[a-z0-9][a-z0-9_-]{0,62}$/
 
-/** Splits an entry by tenant, in the order of its recipients. Throws a TypeError if the envelope is not one of ours. */
+/** Splits an entry by tenant, in the order of its recipients; none where the sender was only not to know that nobody is there. Throws a TypeError if the envelope is not one of ours. */
 export function parcelsOf(envelope: unknown, bytes: Bytes, source: string): Parcel[] {
   const checked = checkedEnvelope(envelope, bytes.id)
   const byTenant = Map.groupBy(checked.recipients, ({ tenant }) => tenant)
-  return [...byTenant].map(([tenant, recipients]) => parcelOf({ ...checked, recipients }, tenant, bytes, source))
+  const { discarded: _, ...shown } = checked
+  return [...byTenant].map(([tenant, recipients]) => parcelOf({ ...shown, recipients }, tenant, bytes, source))
 }
 
 function parcelOf(envelope: Envelope, tenant: string, bytes: Bytes, source: string): Parcel {
@@ -66,7 +67,7 @@ function parcelOf(envelope: Envelope, tenant: string, bytes: Bytes, source: stri
 /** What the rest of the flow relies on; the spool keeps envelopes as they were given to it. */
 function checkedEnvelope(envelope: unknown, id: string): Envelope {
   const given = (envelope ?? {}) as Partial<Envelope>
-  const { entryId, receivedAt, traceparent, mailFrom, recipients } = given
+  const { entryId, receivedAt, traceparent, mailFrom, recipients, discarded } = given
   const wrong = (what: string): never => {
     throw new TypeError(`envelope: ${what}`)
   }
@@ -74,7 +75,8 @@ function checkedEnvelope(envelope: unknown, id: string): Envelope {
   if (typeof receivedAt !== 'string' || !Number.isFinite(Date.parse(receivedAt))) wrong('receivedAt is no time')
   if (typeof mailFrom !== 'string') wrong('mailFrom is missing')
   traceIdOf(String(traceparent))
-  if (!Array.isArray(recipients) || recipients.length === 0) return wrong('no recipients')
+  if (!Array.isArray(recipients)) return wrong('no recipients')
+  if (recipients.length === 0 && !(Array.isArray(discarded) && discarded.length > 0)) wrong('no recipients')
   if (!recipients.every((each) => typeof each?.tenant === 'string' && SLUG.test(each.tenant)))
     wrong('a recipient has no tenant')
   return given as Envelope

@@ -63,6 +63,16 @@ describe('what becomes of an entry', () => {
     expect(await readFile(join(rig.dir, 'objects', keysOf(1, 'beta').meta), 'utf8')).not.toContain('acme')
   })
 
+  test('mail to nobody leaves the spool, and no object and no event tells of it', async () => {
+    const discarded = [{ address: 'nobody@mail.example', tenant: null }]
+    await rig.accept([{ n: 1, envelope: { ...envelopeOf(1), recipients: [], discarded } }, { n: 2 }])
+    const life = await rig.life({})
+    await life.drained()
+    await life.stop()
+    await expectWhole([[2, 'acme']])
+    expect((await rig.there()).events).toHaveLength(2)
+  })
+
   test('entries of one append: while one runs the next gathers, and each event is there once', async () => {
     const all = Array.from({ length: 30 }, (_, n) => n)
     await rig.accept(all.map((n) => ({ n })))

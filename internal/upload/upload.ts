@@ -154,9 +154,12 @@ async function carryAll(run: Run): Promise<void> {
 
 async function carry(run: Run, entry: Entry): Promise<void> {
   const { reader, logger } = run.options
+  const { sizeBytes, sha256 } = entry
   try {
     const events: MailEvent[] = []
-    for (const parcel of parcels(entry, run.options.source)) events.push(...(await stored(run, entry, parcel)))
+    const all = parcels(entry, run.options.source)
+    if (all.length === 0) logger.info({ entryId: entry.id, sizeBytes, sha256 }, 'mail to nobody let go')
+    for (const parcel of all) events.push(...(await stored(run, entry, parcel)))
     unlessStopped(run)
     await run.publish(entry.id, events)
     await run.spool.reach(entry.id, () => reader.done(entry.id))

@@ -66,6 +66,22 @@ export const DOMAINS: Noun = {
       run: async (call) => (await domains()).add(call),
     },
     {
+      usage: 'set <domain>',
+      about: 'Changes what becomes of mail to addresses of a domain that nobody has',
+      options: [
+        option('--catch-all <address>', 'the mailbox that gets it; `none` refuses it'),
+        option(
+          '--anti-enumeration <on|off>',
+          'on: nobody is told who is there; mail to nobody, and to disabled mailboxes, is taken with 250 and let go',
+        ),
+      ],
+      examples: [
+        ['domains set mail.example.org --catch-all sales@mail.example.org', 'misspelt addresses'],
+        ['domains set mail.example.org --anti-enumeration on', 'nobody can try out addresses'],
+      ],
+      run: async (call) => (await domains()).set(call),
+    },
+    {
       usage: 'records <domain>',
       about: 'Prints the DNS records that a domain needs',
       examples: [['domains records mail.example.org', 'a line for the zone file']],

@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Registry } from '@prometheus-io/client'
 import { openDirectory, writeSnapshot } from '../../directory/snapshot.ts'
-import type { Directory, DirectoryRow } from '../../directory/directory.ts'
+import type { Directory, DirectoryRow, DomainRow } from '../../directory/directory.ts'
 import type { Clock, Ids } from '../../ports/ports.ts'
 import { openDiskSpool, type Kept } from './disk.ts'
 import { smtpServer, type Limits, type SmtpDoor, type Spool } from '../smtp.ts'
@@ -71,15 +71,25 @@ const clock: Clock = {
   },
 }
 
+const domain = (name: string, more: Partial<DomainRow> = {}): DirectoryRow => {
+  const options = { catchAll: null, antiEnumeration: false }
+  return { kind: 'domain', domain: name, tenant: 'acme', state: 'active', ...options, ...more }
+}
+
 const ROWS: DirectoryRow[] = [
   { kind: 'tenant', slug: 'acme', sizeMax: null, enabled: true },
   { kind: 'tenant', slug: 'beta', sizeMax: null, enabled: true },
   { kind: 'tenant', slug: 'tiny', sizeMax: 1000, enabled: true },
   { kind: 'tenant', slug: 'closed', sizeMax: null, enabled: false },
-  { kind: 'domain', domain: 'acme.example', tenant: 'acme', state: 'active' },
-  { kind: 'domain', domain: 'lost.example', tenant: 'acme', state: 'mx_lost' },
-  { kind: 'domain', domain: 'suspended.example', tenant: 'acme', state: 'suspended' },
-  { kind: 'domain', domain: 'xn--bcher-kva.example', tenant: 'acme', state: 'active' },
+  domain('acme.example'),
+  domain('lost.example', { state: 'mx_lost' }),
+  domain('suspended.example', { state: 'suspended' }),
+  domain('xn--bcher-kva.example'),
+  domain('catch.example', { catchAll: 'ann@acme.example' }),
+  domain('quiet.example', { antiEnumeration: true }),
+  { kind: 'mailbox', address: 'ann@quiet.example', tenant: 'acme', enabled: true },
+  { kind: 'mailbox', address: 'off@quiet.example', tenant: 'acme', enabled: false },
+  { kind: 'mailbox', address: 'jos\u00e9@acme.example', tenant: 'acme', enabled: true },
   { kind: 'mailbox', address: 'ann@xn--bcher-kva.example', tenant: 'acme', enabled: true },
   { kind: 'mailbox', address: 'postmaster@mail.example', tenant: 'acme', enabled: true },
   { kind: 'mailbox', address: 'ann@acme.example', tenant: 'acme', enabled: true },

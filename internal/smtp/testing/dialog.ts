@@ -70,6 +70,10 @@ const FACTS: Record<string, (bed: Bed) => Promise<string>> = {
     (await bed.kept())
       .flatMap((each) => each.envelope.recipients.map((to) => `${to.address}>${to.tenant}>${to.mailbox}`))
       .join(' '),
+  discarded: async (bed) =>
+    (await bed.kept())
+      .flatMap((each) => (each.envelope.discarded ?? []).map((to) => `${to.address}>${to.tenant ?? ''}`))
+      .join(' '),
   'mail-from': async (bed) => (await bed.kept()).map((each) => each.envelope.mailFrom).join(' '),
   envelope: async (bed) =>
     (await bed.kept()).map(({ envelope }) => `${envelope.body} ${envelope.smtpUtf8 ? 'utf8' : 'ascii'}`).join(' '),
