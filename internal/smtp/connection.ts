@@ -209,7 +209,8 @@ export class Connection {
     this.#verb = verb === '' ? 'other' : verb
     // A mail that comes in chunks may end.
     if (this.#listening.draining && !this.#session.receiving) return
-    const tooFast = this.#note('command')
+    // A relay may send its content in as many chunks as it likes; octets have limits of their own.
+    const tooFast = verb === 'BDAT' ? undefined : this.#note('command')
     const step = tooFast ?? (await this.#safely(() => answer(this.#session)))
     if ('code' in step) this.#answer(step)
     else this.#receive(step)
