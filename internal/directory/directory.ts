@@ -79,6 +79,8 @@ export interface Lookups {
 const SLUG = /^[a-z0-9]+(-[a-z0-9]+)*$/
 /** RFC 5321 4.5.1 and RFC 2142 4: always there, in any case. */
 const ROLE = /^(postmaster|abuse)$/i
+/** Somebody has to be reached about a domain, whatever the state of it and of its tenant. */
+export const isRole = ({ local }: Pick<Mailbox, 'local'>): boolean => ROLE.test(local)
 const HIDDEN: ReadonlySet<Route['kind']> = new Set(['unknown_mailbox', 'unknown_tenant', 'disabled'])
 const UNAVAILABLE: Route = { kind: 'unavailable' }
 
@@ -88,7 +90,7 @@ export function routeBy(settings: DirectorySettings, lookups: Lookups, mailbox: 
   const domain = lookups.domain(mailbox.domain)
   if (domain === undefined && mailbox.domain !== settings.hostedDomain) return { kind: 'not_ours' }
   if (domain?.state === 'pending') return UNAVAILABLE
-  const own = ROLE.test(mailbox.local) ? mailboxRoute(lookups, mailbox) : undefined
+  const own = isRole(mailbox) ? mailboxRoute(lookups, mailbox) : undefined
   // RFC 5321 4.5.1: also where the domain is suspended or lost its MX, so that its owner can be told about it.
   if (own !== undefined) return own.kind === 'mailbox' ? own : toPostmaster(settings, lookups)
   if (domain?.state === 'mx_lost' || domain?.state === 'suspended') return { kind: domain.state }

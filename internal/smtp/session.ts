@@ -11,6 +11,7 @@
 //   content   octets, line ends, hops   (here: DKIM, DMARC, scanner)
 //   commit    durable, then 250
 
+import { isRole } from '../directory/directory.ts'
 import { addressKey, parseMailbox, parsePath, traceIdOf, type Mailbox } from '../envelope/envelope.ts'
 import { addressArgument, chunkArgument, isAscii, mailParameters, type Chunk } from './arguments.ts'
 import { openBody, RUNAWAY_FACTOR, spoolRefusal, type Body, type Committed } from './body.ts'
@@ -142,7 +143,8 @@ export class Session {
     const limit = Math.min(route.sizeMax ?? limits.messageBytesMax, limits.messageBytesMax)
     const tooSmall = sizeRefusal(transaction, limit)
     if (tooSmall !== undefined) return tooSmall
-    const tooMuch = throttle.join(transaction.receivers, route.tenant, mailbox.domain, nowMs)
+    const { receivers } = transaction
+    const tooMuch = isRole(mailbox) ? undefined : throttle.join(receivers, route.tenant, mailbox.domain, nowMs)
     if (tooMuch !== undefined) {
       metrics.recipient('rate')
       return tooMuch
