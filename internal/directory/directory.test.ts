@@ -166,9 +166,9 @@ describe('routes', () => {
           return find(key)
         }
       const counted: Lookups = {
-        tenant: note('tenant', lookups.tenant),
-        domain: note('domain', lookups.domain),
-        mailbox: note('mailbox', lookups.mailbox),
+        tenant: note('tenant', (key) => lookups.tenant(key)),
+        domain: note('domain', (key) => lookups.domain(key)),
+        mailbox: note('mailbox', (key) => lookups.mailbox(key)),
       }
       routeBy(settings(), counted, parsePath(address) ?? { local: '', domain: '', text: '' })
       return seen
