@@ -1,14 +1,15 @@
 // `make bench-faults`: a hundred mails a second for five minutes through two nodes and two indexers on the real engines, which fail
 // in turn. Asserts what is promised and writes bench/faults.md.
 
-import { readFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { cpus, tmpdir, totalmem } from 'node:os'
 import { join } from 'node:path'
-import { startCluster, type Stage } from '../test/cluster.ts'
+import { startCluster } from '../test/cluster.ts'
 import { startEngines } from '../test/engines/engines.ts'
 import { drained } from '../test/metrics.ts'
 import { ingestctl, pause } from '../test/system.ts'
 import { Backlog, reckoning, troubles, type Ground } from '../test/trouble.ts'
+import { cpuSeconds } from './cpu.ts'
 import { percentile, steady, type Sample } from './load.ts'
 
 const RATE = Number(process.env['BENCH_RATE'] ?? 100)
@@ -19,23 +20,10 @@ const ACCEPT_P99_MS = 500
 const CAUGHT_UP_MS = 60_000
 /** Mails of two seconds are under way, not behind. */
 const CALM = RATE * 2
-const TICKS_PER_SECOND = 100
 
 /** Mostly small, as mail is: 2 to 20 KB, every tenth 60 KB, every hundredth 500 KB. */
 const mixed = (nth: number): number =>
   nth % 100 === 99 ? 500_000 : nth % 10 === 9 ? 60_000 : 2000 + ((nth * 7919) % 18_000)
-
-/** CPU seconds of a process and of those it started and has waited for (proc(5), /proc/pid/stat). */
-function cpuSeconds(pid: number): number {
-  try {
-    const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
-      .replace(/^.*\) /, '')
-      .split(' ')
-    return [11, 12, 13, 14].reduce((sum, at) => sum + Number(fields[at]), 0) / TICKS_PER_SECOND
-  } catch {
-    return 0
-  }
-}
 
 const folder = mkdtempSync(join(tmpdir(), 'mail-ingest-faults-'))
 process.once('exit', () => rmSync(folder, { recursive: true, force: true }))
@@ -60,15 +48,15 @@ async function measure(): Promise<string> {
   const ground: Ground = { engines, folder, nodes, indexers }
   const accepted: Sample[] = []
   const backlog = new Backlog(postgres.url, () => accepted.length)
-  const stages = () => [...nodes.flatMap(({ smtpd, uploaderd }) => [smtpd, uploaderd]), ...ground.indexers]
+  const before = cpuSeconds()
   const began = Date.now()
   const load = { ports: nodes.map(({ smtpPort }) => smtpPort), to: 'orders+acme@mail.localhost', sizeOf: mixed }
   const sending = steady(load, { perSecond: RATE, seconds: SECONDS, each: (sample) => accepted.push(sample) })
   const schedule = { faultMs: FAULT_MS, restMs: REST_MS, calm: CALM, caughtUpMaxMs: CAUGHT_UP_MS }
   const courses = FAULT_MS === 0 ? [] : await troubles(ground, backlog, schedule)
   await sending
-  const cpu = cpuOf(stages(), accepted.length)
   for (const node of nodes) await drained(node, CAUGHT_UP_MS, settings)
+  const cpu = cpuOf(before, accepted.length)
   const fate = reckoning(accepted, await backlog.rows())
   await backlog.close()
 
@@ -102,16 +90,19 @@ async function measure(): Promise<string> {
     '',
     `${accepted.length} mails answered 250. Lost: ${fate.lost.length}. Doubled: ${fate.doubled.length}. Never promised: ${fate.unpromised.length}. Not PARSED: ${fate.notParsed.length}.`,
     '',
-    'CPU of a mail by process, milliseconds (processes that lived to the end):',
+    'CPU of a mail by program, all its processes together (of those that lived to the end):',
     '',
     ...cpu,
     '',
   ].join('\n')
 }
 
-function cpuOf(stages: readonly Stage[], mails: number): string[] {
-  return stages.map(({ name, pid }) => {
-    const program = name.split(' ')[0] ?? name
-    return `- ${program}: ${((cpuSeconds(pid) * 1000) / mails).toFixed(2)}`
-  })
+/** Milliseconds of a mail by program. */
+function cpuOf(before: ReadonlyMap<string, number>, mails: number): string[] {
+  const rows = [...cpuSeconds()].map(([program, seconds]): [string, number] => [
+    program,
+    ((seconds - (before.get(program) ?? 0)) * 1000) / mails,
+  ])
+  const shown = rows.filter(([, ms]) => ms >= 0.05).toSorted(([, a], [, b]) => b - a)
+  return ['| program | ms |', '| --- | --- |', ...shown.map(([program, ms]) => `| ${program} | ${ms.toFixed(2)} |`)]
 }
