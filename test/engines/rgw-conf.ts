@@ -43,6 +43,31 @@ mon warn on pool no redundancy = false
 # A full disk of the machine is no reason to stop: nothing is kept on it.
 mon data avail crit = 1
 mon data avail warn = 2
+# By default the daemons gather much of their log in memory, in case they crash: a third of their CPU.
+debug default = 0/0
+debug ms = 0/0
+debug osd = 0/0
+debug rgw = 0/0
+debug objecter = 0/0
+debug bluestore = 0/0
+debug monc = 0/0
+debug none = 0/0
+debug rados = 0/0
+debug filestore = 0/0
+debug client = 0/0
+debug context = 0/0
+debug timer = 0/0
+debug throttle = 0/0
+debug auth = 0/0
+debug crush = 0/0
+debug tp = 0/0
+debug finisher = 0/0
+debug objclass = 0/0
+debug civetweb = 0/0
+debug heartbeatmap = 0/0
+debug perfcounter = 0/0
+debug buffer = 0/0
+debug lockdep = 0/0
 # Each new pool is a change of the map: at the default of one a second the first start takes 13 s.
 paxos propose interval = 0.05
 paxos min wait = 0.01
