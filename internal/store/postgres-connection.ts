@@ -1,4 +1,7 @@
 // Kysely on a pool of pg's, its errors given their reasons.
+//
+// Within a transaction nobody waits for a row that is only put in: the statement goes out with the next one that is waited for, the
+// commit at the latest, and if it failed, that one says so. A round trip costs both sides more than most statements do.
 
 import {
   PostgresAdapter,
@@ -10,6 +13,7 @@ import {
   type Driver,
   type QueryResult,
 } from 'kysely'
+import type { Duplex } from 'node:stream'
 import type pg from 'pg'
 import { isMissingPartition, reasonOfPostgres } from './dialect.ts'
 import { StoreError } from './errors.ts'
@@ -27,11 +31,18 @@ export function poolDialect(pool: pg.Pool, onMissingPartition?: () => void): Kys
   }
 }
 
+/** Statements whose answer nobody needs. */
+const PUTS_IN = /^\s*insert into /
+const RETURNS = /\sreturning /
+
 class PooledConnection implements DatabaseConnection {
   readonly #client: pg.PoolClient
   readonly #onMissingPartition: (() => void) | undefined
   /** Set when the state of the session is not known: it is closed instead of used again. */
   broken = false
+  /** Statements of the open transaction that nobody waited for yet; undefined outside of one. */
+  #ahead: Promise<unknown>[] | undefined
+  #corked = false
 
   constructor(client: pg.PoolClient, onMissingPartition?: () => void) {
     this.#client = client
@@ -39,8 +50,13 @@ class PooledConnection implements DatabaseConnection {
   }
 
   async executeQuery<R>({ sql, parameters }: CompiledQuery): Promise<QueryResult<R>> {
+    const send = () => this.#client.query(sql, parameters.map(storable))
+    if (this.#ahead !== undefined && PUTS_IN.test(sql) && !RETURNS.test(sql)) {
+      this.#sendAhead(send)
+      return { rows: [] }
+    }
     try {
-      const { command, rowCount, rows } = await this.#client.query(sql, parameters.map(storable))
+      const { command, rowCount, rows } = await this.#sendAndWait(send)
       const changes = ['INSERT', 'UPDATE', 'DELETE'].includes(command)
       return { rows: rows as R[], ...(changes && { numAffectedRows: BigInt(rowCount ?? 0) }) }
     } catch (error) {
@@ -49,14 +65,69 @@ class PooledConnection implements DatabaseConnection {
     }
   }
 
+  begin(): void {
+    this.#ahead = []
+    this.#sendAhead(() => this.#control('begin'))
+  }
+
+  /** Rejects when it is not committed: with what is wrong with a statement that nobody waited for, first of all. */
+  async commit(): Promise<void> {
+    try {
+      const command = await this.#sendAndWait(() => this.#control('commit'))
+      // A transaction in which a statement failed is rolled back, and the server calls that a success.
+      if (command === 'ROLLBACK')
+        throw new TypeError('a statement of the transaction failed and its error was swallowed')
+    } catch (error) {
+      if (isMissingPartition(error)) this.#onMissingPartition?.()
+      throw withReason(error)
+    }
+  }
+
+  async rollback(): Promise<void> {
+    this.#ahead = undefined
+    this.#uncork()
+    await translated(() => this.#control('rollback'))
+  }
+
   /** One of BEGIN, COMMIT, ROLLBACK; resolves with what the server did. */
-  async control(statement: string): Promise<string> {
+  async #control(statement: string): Promise<string> {
     try {
       return (await this.#client.query(statement)).command
     } catch (error) {
       this.broken = true
-      throw withReason(error)
+      throw error
     }
+  }
+
+  /** Keeps the bytes until the next statement that is waited for. */
+  #sendAhead(send: () => Promise<unknown>): void {
+    if (!this.#corked) this.#socket.cork()
+    this.#corked = true
+    const sent = send()
+    // Looked at when the next one is waited for; after a rollback nobody asks.
+    sent.catch((_later: unknown) => undefined)
+    this.#ahead?.push(sent)
+  }
+
+  async #sendAndWait<T>(send: () => Promise<T>): Promise<T> {
+    const ahead = this.#ahead?.splice(0) ?? []
+    const sent = send()
+    this.#uncork()
+    // The server answers in order. What failed first made what comes after it fail.
+    const [answer, ...before] = await Promise.allSettled([sent, ...ahead])
+    const failed = before.find((each) => each.status === 'rejected')
+    if (failed !== undefined) throw failed.reason
+    if (answer.status === 'rejected') throw answer.reason
+    return answer.value
+  }
+
+  #uncork(): void {
+    if (this.#corked) this.#socket.uncork()
+    this.#corked = false
+  }
+
+  get #socket(): Duplex {
+    return (this.#client as pg.PoolClient & { connection: { stream: Duplex } }).connection.stream
   }
 
   release(): void {
@@ -73,14 +144,9 @@ function poolDriver(pool: pg.Pool, onMissingPartition?: () => void): Driver {
   return {
     init: async () => {},
     acquireConnection: () => translated(async () => new PooledConnection(await pool.connect(), onMissingPartition)),
-    beginTransaction: async (connection) => void (await own(connection).control('begin')),
-    async commitTransaction(connection) {
-      // A transaction in which a statement failed is rolled back, and the server calls that a success.
-      if ((await own(connection).control('commit')) === 'ROLLBACK') {
-        throw new TypeError('a statement of the transaction failed and its error was swallowed')
-      }
-    },
-    rollbackTransaction: async (connection) => void (await own(connection).control('rollback')),
+    beginTransaction: async (connection) => own(connection).begin(),
+    commitTransaction: (connection) => own(connection).commit(),
+    rollbackTransaction: (connection) => own(connection).rollback(),
     releaseConnection: async (connection) => own(connection).release(),
     destroy: () => pool.end(),
   }

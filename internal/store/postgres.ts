@@ -130,6 +130,8 @@ function clientConfig(options: PostgresStoreOptions): ClientConfig {
     // A process that hangs within a transaction must not keep its locks.
     idle_in_transaction_session_timeout: 2 * statementTimeoutMs,
     keepAlive: true,
+    // Statements go out one behind the other, see postgres-connection.ts.
+    pipeline: true,
     types: { getTypeParser: (oid, format) => (oid === INT8 ? Number : types.getTypeParser(oid, format)) },
     ...(readOnly && { options: '-c default_transaction_read_only=on' }),
   }
