@@ -11,6 +11,8 @@ import {
   countByStatus,
   createJob,
   createTenant,
+  nextOutbox,
+  enqueue,
   directoryRows,
   directoryVersion,
   dropEvents,
@@ -265,6 +267,20 @@ function transactionContract(bed: StoreBed, store: () => Store): void {
     for (const offset of [5, 3, 7]) await store().transaction((tx) => saveCheckpoint(tx, { ...checkpoint, offset }))
     expect(await checkpointOf(store(), 'g', 't', 0)).toBe(7)
     expect(await checkpointOf(store(), 'g', 't', 1)).toBe(0)
+  })
+
+  test('a row that cannot be put in ends its transaction: nothing of it stays, whatever else was written', async () => {
+    const job = { id: 'j', kind: 'replay', spec: {}, total: 3, now: 1 }
+    const event = { id: 'e', type: 'ingest.received', subject: 'm' }
+    await createJob(store(), job)
+    const twice = store().transaction(async (tx) => {
+      await enqueue(tx, [event], 1)
+      await createJob(tx, job)
+      await enqueue(tx, [{ ...event, id: 'f' }], 1)
+    })
+    expect(await reasonOf(twice)).toBe('conflict')
+    expect(await nextOutbox(store(), 10)).toEqual([])
+    expect(await store().transaction((tx) => checkpointOf(tx, 'g', 't', 0))).toBe(0)
   })
 
   test('jobs keep what they were asked', async () => {
