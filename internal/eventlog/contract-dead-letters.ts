@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import { toBinary } from './codec.ts'
 import type { EventLogFixture, RawRecord } from './contract.ts'
-import type { Consumption, DeadLetter, EventLog, Keeping, LoggedEvent, Unreadable } from './eventlog.ts'
+import type { Consumption, DeadLetter, EventLog, Keeping, LoggedEvent, Passed, Unreadable } from './eventlog.ts'
 import { received } from './testing/records.ts'
 
 const TOPIC = 'mail.ingest.v1'
@@ -19,14 +19,20 @@ const BAD = { ...good, value: '{"not": "ours"}' }
 async function consumed(log: Log, { alone = false, from = 0 } = {}) {
   const seen: { offset: number; letters: string[] }[] = []
   const told: Unreadable[] = []
+  const passed: Passed[] = []
   const signal = AbortSignal.timeout(30_000)
   const want: Consumption = { topics: [TOPIC], startAt: async () => from, batchMax: 10, untilEnd: true, signal }
   const unreadable = (record: Unreadable) => void told.push(record)
-  for await (const batch of log.consume({ ...want, unreadable, ...(alone ? {} : { group: GROUP }) })) {
+  for await (const batch of log.consume({
+    ...want,
+    unreadable,
+    passed: (record) => void passed.push(record),
+    ...(alone ? {} : { group: GROUP }),
+  })) {
     const kept = (await letters(log)).map(({ id }) => id)
     seen.push(...batch.map(({ offset }) => ({ offset, letters: kept })))
   }
-  return { seen, told }
+  return { seen, told, passed }
 }
 
 async function letters(log: Log, group = GROUP): Promise<DeadLetter[]> {
@@ -79,6 +85,19 @@ export function deadLetterContract(given: () => { fixture: EventLogFixture; log:
     const { seen } = await consumed(log)
     expect(seen.map(({ offset }) => offset)).toEqual([1])
     expect((await letters(log)).map((letter) => letter.reason)).toEqual(reason === undefined ? [] : [reason])
+  })
+
+  test('of records that are ignored the last one is told where no event follows, so that a checkpoint can pass it', async () => {
+    const { fixture, log } = given()
+    const ignored = withHeaders({ ...good.headers, ce_type: 'x.y' })
+    await fixture.appendRaw(ignored)
+    await log.append([received('a', 1)])
+    await fixture.appendRaw(ignored)
+    await fixture.appendRaw(ignored)
+    const { seen, passed } = await consumed(log)
+    expect(seen).toEqual([{ offset: 1, letters: [] }])
+    expect(passed).toMatchObject([{ topic: TOPIC, partition: 0, offset: 3 }])
+    expect(Math.abs((passed[0]?.appendedAt ?? 0) - Date.now())).toBeLessThan(60_000)
   })
 
   test('a reader without a group is told, passes over, and keeps nothing', async () => {

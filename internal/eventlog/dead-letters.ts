@@ -15,12 +15,20 @@ export const GROUPS = {
   indexer: ['mail.ingest.v1'],
   projector: TOPICS,
 } as const satisfies Record<string, readonly Topic[]>
+export type Group = keyof typeof GROUPS
 
 export const DEAD_LETTER_REASONS = ['malformed', 'data', 'unknown_version'] as const satisfies readonly CodecFault[]
 export type DeadLetterReason = (typeof DEAD_LETTER_REASONS)[number]
 
 /** Name in the catalogue of the topic of a group's dead letters; the prefix of the wire stands before it. */
 export const deadLetterTopic = (group: string, topic: string): string => `${group}.${topic}.dlt`
+
+/** A partition whose dead letter cannot be kept rests so long before it is read again, doubling up to the longest. */
+const REST_MS = 250
+const REST_MAX_MS = 10_000
+
+/** Milliseconds of rest after so many tries. */
+export const restMs = (attempts: number): number => Math.min(REST_MAX_MS, REST_MS * 2 ** (attempts - 1))
 
 /** A place in a topic. */
 interface Place {
@@ -29,10 +37,14 @@ interface Place {
   offset: number
 }
 
-/** A record that is no event, and why. */
-export interface Unreadable extends Place {
+/** A record that is nothing to us. */
+export interface Passed extends Place {
   /** When it was appended, milliseconds since 1970. */
   appendedAt: number
+}
+
+/** A record that is no event, and why. */
+export interface Unreadable extends Passed {
   reason: DeadLetterReason
   error: string
 }
@@ -63,10 +75,18 @@ export interface DeadLetterQuery {
   signal: AbortSignal
 }
 
+export interface DeadLetterCount {
+  group: string
+  topic: string
+  count: number
+  /** There is no topic to keep them in: the first record that cannot be read stops its partition. */
+  missing: boolean
+}
+
 /** The dead letters of a log. Trouble of the engine rejects with EventLogError. */
 export interface DeadLetters {
   /** How many each group has of each topic that it reads. */
-  counts(): Promise<{ group: string; topic: string; count: number }[]>
+  counts(): Promise<DeadLetterCount[]>
   /** From the oldest to the present end, each partition in its order. */
   read(query: DeadLetterQuery): AsyncIterable<DeadLetter>
   /** Puts the record back on its topic, at the end, as it was but for a header that names its letter. Durable when it resolves. */
@@ -150,6 +170,8 @@ export function judged<Event>(decode: () => Event): readonly Event[] | CodecErro
 /** Neighbours in a log that share a fate: events to hand over, or records to keep as dead letters. */
 export interface Run<Item, Event> {
   last: Item
+  /** The last item is nothing to the reader. */
+  passed: boolean
   size: number
   events: Event[]
   dead: { item: Item; error: CodecError }[]
@@ -169,8 +191,9 @@ export function* runsOf<Item, Event>(
       yield run
       run = undefined
     }
-    run ??= { last: item, size: 0, events: [], dead: [] }
+    run ??= { last: item, passed: false, size: 0, events: [], dead: [] }
     run.last = item
+    run.passed = !isDead && judged.length === 0
     run.size += 1
     if (isDead) run.dead.push({ item, error: judged })
     else run.events.push(...judged)

@@ -3,7 +3,7 @@
 // Events with one key (the message id) keep their order. Delivery is at least once; event ids are stable, so a consumer that
 // remembers ids, or whose effect is an upsert, sees each fact once. The vocabulary is in events.ts.
 
-import type { DeadLetters, Unreadable } from './dead-letters.ts'
+import type { DeadLetters, Passed, Unreadable } from './dead-letters.ts'
 import type { EventType, MailEvent } from './events.ts'
 
 export { CodecError, fromBinary, fromStructured, toBinary, toStructured, type BinaryEvent } from './codec.ts'
@@ -14,6 +14,8 @@ export {
   type DeadLetterQuery,
   type DeadLetterReason,
   type DeadLetters,
+  type Group,
+  type Passed,
   type Unreadable,
 } from './dead-letters.ts'
 export { eventCatalogueMarkdown } from './catalogue.ts'
@@ -68,6 +70,11 @@ export interface Consumption {
    * as a dead letter, for a reader without a group as it is passed over. A group's checkpoint may then pass it.
    */
   unreadable?: (record: Unreadable) => Promise<void> | void
+  /**
+   * Told of records that are nothing to this release (of an unknown type), when all before them was handed over and the caller came
+   * back: of the last one, where no event follows in the same piece. Without it a checkpoint would stay before them.
+   */
+  passed?: (record: Passed) => Promise<void> | void
 }
 
 /** The log. Trouble of the engine rejects with EventLogError; callers retry with backoff. An event whose data its schema forbids is a bug: TypeError. */

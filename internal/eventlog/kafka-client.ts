@@ -78,6 +78,8 @@ const FAULTS: Readonly<Record<string, EventLogFault>> = {
   TOPIC_AUTHORIZATION_FAILED: 'readonly',
   CLUSTER_AUTHORIZATION_FAILED: 'readonly',
   POLICY_VIOLATION: 'readonly',
+  MESSAGE_TOO_LARGE: 'too_large',
+  RECORD_LIST_TOO_LARGE: 'too_large',
 }
 
 export function asEventLogError(error: unknown): EventLogError {

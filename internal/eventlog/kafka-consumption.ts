@@ -7,7 +7,7 @@
 import type { Batch, Consumer, EachBatchPayload, Kafka, KafkaMessage } from 'kafkajs'
 import type { Clock, Log } from '../ports/ports.ts'
 import type { CodecError } from './codec.ts'
-import { runsOf, unreadable, type Run } from './dead-letters.ts'
+import { restMs, runsOf, unreadable, type Run } from './dead-letters.ts'
 import type { Consumption } from './eventlog.ts'
 import { EventLogError } from './fault.ts'
 import { asEventLogError, leave, mayPass, metadataMaxAge, RETRY, within, type Desk } from './kafka-client.ts'
@@ -30,9 +30,6 @@ const TROUBLE_MAX_MS = 30_000
 const RESTART_PAUSE_MS = 300
 /** The end of an iteration waits so long for the member to leave its group; then that goes on alone. */
 const LEAVE_MAX_MS = 5000
-/** A partition whose dead letter cannot be kept rests so long before it is read again, doubling up to the longest. */
-const REST_MS = 250
-const REST_MAX_MS = 10_000
 
 /** A record that cannot be read, with the reason. */
 type Dead = Run<KafkaMessage, never>['dead']
@@ -42,10 +39,11 @@ export interface ConsumptionOptions<T> {
   desk: Desk
   clock: Clock
   log: Log
-  /** Name on the wire of a topic of the catalogue, and back. */
-  wire: (topic: string) => string
+  /** Name on the wire of a topic of the catalogue or of a group. */
+  wire: (name: string) => string
+  /** A topic's name without what the wire puts before it. */
   plain: (wire: string) => string
-  /** Group of an iteration that shares with nobody; fresh each time. */
+  /** Name on the wire of the group of an iteration that shares with nobody; fresh each time. */
   readerGroup: () => string
   /** What a record is: something for the caller, nothing, or dead. */
   judge: (place: { topic: string; partition: number }, message: KafkaMessage) => readonly T[] | CodecError
@@ -129,9 +127,9 @@ class Reading<T> {
   }
 
   #member(): Consumer {
-    const { kafka, readerGroup } = this.#options
+    const { kafka, readerGroup, wire } = this.#options
     const consumer = kafka.consumer({
-      groupId: this.#want.group ?? readerGroup(),
+      groupId: this.#want.group === undefined ? readerGroup() : wire(this.#want.group),
       sessionTimeout: SESSION_MS,
       rebalanceTimeout: REBALANCE_MS,
       heartbeatInterval: HEARTBEAT_MS,
@@ -279,6 +277,7 @@ class Reading<T> {
     for (const run of runsOf(wanted, judge, this.#want.batchMax)) {
       const isDead = run.dead.length > 0
       read = await (isDead ? this.#setAside(place, run.dead, payload) : this.#give(place, run.events, payload))
+      if (read && run.passed) read = await this.#pass(place, run.last, payload)
       if (!read) break
       place.next = Number(run.last.offset) + 1
       payload.resolveOffset(String(place.next - 1))
@@ -324,8 +323,15 @@ class Reading<T> {
     log.warn({ topic, partition, offset, attempts, err: error }, 'a dead letter cannot be kept; its partition waits')
     place.attempts += 1
     const resume = payload.pause()
-    const rested = clock.sleep(Math.min(REST_MAX_MS, REST_MS * 2 ** (attempts - 1)), this.#holding.signal)
+    const rested = clock.sleep(restMs(attempts), this.#holding.signal)
     void Promise.allSettled([rested]).then(resume)
+  }
+
+  async #pass(place: Place, { offset, timestamp }: KafkaMessage, payload: EachBatchPayload): Promise<boolean> {
+    const { topic, partition } = place
+    const record = { topic, partition, offset: Number(offset), appendedAt: Number(timestamp) }
+    await this.#alive(Promise.resolve(this.#want.passed?.(record)), payload)
+    return this.#places.holds(place)
   }
 
   /** True when the caller came back from the events, and the partition is still ours. */

@@ -22,29 +22,30 @@ export interface KafkaDeadLettersOptions extends Omit<ConsumptionOptions<DeadLet
 export function kafkaDeadLetters(options: KafkaDeadLettersOptions): DeadLetters {
   const { desk, publisher, wire } = options
   const topicOf = ({ group, topic }: { group: string; topic: string }) => wire(deadLetterTopic(group, topic))
-  /** Of each partition, the first offset that is there and the one that the next letter gets; none where there is no such topic. */
-  const bounds = (name: string) =>
-    desk.ask(async (admin) => {
-      if (!(await admin.listTopics()).includes(name)) return []
-      return (await admin.fetchTopicOffsets(name)).map(({ partition, low, high }) => ({
-        partition,
-        low: Number(low),
-        high: Number(high),
-      }))
-    })
+  const allTopics = async () => new Set(await desk.ask((admin) => admin.listTopics()))
+  /** Of each partition, the first offset that is there and the one that the next letter gets. */
+  const bounds = async (name: string) =>
+    (await desk.ask((admin) => admin.fetchTopicOffsets(name))).map(({ partition, low, high }) => ({
+      partition,
+      low: Number(low),
+      high: Number(high),
+    }))
 
   return {
     async counts() {
       const all = Object.entries(GROUPS).flatMap(([group, topics]) => topics.map((topic) => ({ group, topic })))
+      const there = await allTopics()
       const counted = all.map(async (of) => {
-        const found = await bounds(topicOf(of))
-        return { ...of, count: found.reduce((sum, { low, high }) => sum + high - low, 0) }
+        const missing = !there.has(topicOf(of))
+        const found = missing ? [] : await bounds(topicOf(of))
+        return { ...of, missing, count: found.reduce((sum, { low, high }) => sum + high - low, 0) }
       })
       return Promise.all(counted)
     },
     async *read({ group, topic, partition, signal }) {
-      const ends = new Map((await bounds(topicOf({ group, topic }))).map((each) => [each.partition, each.high]))
-      if (ends.size === 0) return
+      const name = topicOf({ group, topic })
+      if (!(await allTopics()).has(name)) return
+      const ends = new Map((await bounds(name)).map((each) => [each.partition, each.high]))
       const startAt = async (_topic: string, of: number) =>
         partition === undefined || of === partition ? 0 : (ends.get(of) ?? 0)
       const topics = [deadLetterTopic(group, topic)]

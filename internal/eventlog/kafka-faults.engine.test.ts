@@ -285,13 +285,13 @@ describe('consuming', () => {
   test('the committed offset is a hint: it follows what the caller came back from, and the start is never taken from it', async () => {
     const admin = await adminOf(kafka)
     const committed = async () => {
-      const [topic] = await admin.fetchOffsets({ groupId: `${prefix}group`, topics: [prefix + TOPIC] })
+      const [topic] = await admin.fetchOffsets({ groupId: `${prefix}a group`, topics: [prefix + TOPIC] })
       return topic?.partitions.map(({ offset }) => Number(offset)).filter((offset) => offset > 0) ?? []
     }
     const log = open()
     await log.append(ofOneMessage('h', 5))
     const stop = new AbortController()
-    const consumption = { group: `${prefix}group`, topics: [TOPIC], startAt: async () => 0, batchMax: 5 }
+    const consumption = { group: 'a group', topics: [TOPIC], startAt: async () => 0, batchMax: 5 }
     const batches = log.consume({ ...consumption, signal: stop.signal })[Symbol.asyncIterator]()
     expect((await batches.next()).value).toHaveLength(5)
     await sleep(500)

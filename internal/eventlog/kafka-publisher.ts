@@ -13,7 +13,7 @@ import type { Clock } from '../ports/ports.ts'
 import { ACK_MS, asEventLogError, leave, metadataMaxAge, RETRY, within } from './kafka-client.ts'
 import { EventLogError } from './fault.ts'
 
-/** Most of one send. The broker's own bound (message.max.bytes) is 1 MiB. */
+/** Most of one send; a topic takes 1 MiB (topics.ts). */
 const SEND_EVENTS_MAX = 500
 const SEND_BYTES_MAX = 512 * 1024
 /** More may not wait; what comes then is rejected `busy`. An append to an empty queue is always taken. */
@@ -37,6 +37,8 @@ interface Item extends Outgoing {
 interface Lane {
   waiting: Item[]
   busy: boolean
+  /** So many of the first go out one by one: together they were too large. */
+  singly: number
 }
 
 interface Session {
@@ -89,7 +91,7 @@ export class Publisher {
 
   #enqueue(event: Outgoing, deadline: number): Promise<void> {
     const name = `${event.topic}/${event.partition}`
-    const lane = this.#lanes.get(name) ?? { waiting: [], busy: false }
+    const lane = this.#lanes.get(name) ?? { waiting: [], busy: false, singly: 0 }
     this.#lanes.set(name, lane)
     this.#waiting += 1
     return new Promise((resolve, reject) => {
@@ -109,15 +111,23 @@ export class Publisher {
     // What is appended in the same turn goes along.
     await Promise.resolve()
     while (lane.waiting.length > 0) {
-      const items = takeSend(lane.waiting)
+      const items = takeSend(lane.waiting, lane.singly > 0 ? 1 : SEND_EVENTS_MAX)
+      lane.singly = Math.max(0, lane.singly - 1)
       try {
         await this.#send(items)
         for (const item of items) item.settle()
       } catch (error) {
         const reason = asEventLogError(error)
+        const tooLarge = reason.fault === 'too_large'
+        if (tooLarge && items.length > 1) {
+          // The broker took none of them. Whose fault it is shows when each comes alone.
+          lane.waiting.unshift(...items)
+          lane.singly = items.length
+          continue
+        }
         for (const item of items) item.settle(reason)
-        // What waits behind fails too, or it would overtake what its caller appends again.
-        this.#rejectWaiting(lane, reason)
+        // What waits behind fails too, or it would overtake what its caller appends again; not what can never be appended.
+        if (!tooLarge) this.#rejectWaiting(lane, reason)
       }
     }
     lane.busy = false
@@ -207,12 +217,12 @@ export class Publisher {
 }
 
 /** The first items that fit into one send; at least one. */
-function takeSend(waiting: Item[]): Item[] {
+function takeSend(waiting: Item[], eventsMax: number): Item[] {
   let bytes = 0
   let count = 0
   for (const item of waiting) {
     bytes += item.bytes
-    if (count > 0 && (count === SEND_EVENTS_MAX || bytes > SEND_BYTES_MAX)) break
+    if (count > 0 && (count === eventsMax || bytes > SEND_BYTES_MAX)) break
     count += 1
   }
   return waiting.splice(0, count)

@@ -12,7 +12,7 @@ import { brokersOf } from './kafka-url.ts'
 import { kafkaTopics } from './kafka-topics.ts'
 import * as bed from './testing/kafka-bed.ts'
 import { adminOf, freshPrefix, makeTopics, openLog, testLog } from './testing/kafka-bed.ts'
-import { realClock } from './testing/records.ts'
+import { realClock, received } from './testing/records.ts'
 import { stepText, type TopicSettings } from './topics.ts'
 
 const run = promisify(execFile)
@@ -99,4 +99,59 @@ test('topics are planned and made; what others have set on them stays; growing w
   await topics.apply(await topics.plan(larger, { acceptReordering: true }))
   await expect.poll(() => planned(larger)).toBe('')
   await topics.close()
+}, 60_000)
+
+test('an event that is too large for its topic is told apart, and takes none of its neighbours along', async () => {
+  const prefix = freshPrefix()
+  await makeTopics(kafka, { prefix, partitions: 1 })
+  const log = openLog(kafka, prefix, { appendMaxMs: 5000 })
+  const tooLarge = (n: number, bytes: number) => {
+    const event = received('large', n)
+    return { ...event, data: { ...event.data, rawKey: 'x'.repeat(bytes) } }
+  }
+  await expect(log.append([tooLarge(0, 1024 * 1024)])).rejects.toMatchObject({ fault: 'too_large' })
+  // One behind the other in one lane, and all in one send where the topic takes less than a send may hold.
+  const settled = await Promise.allSettled([1, 2, 3].map((n) => log.append([tooLarge(n, n === 2 ? 1024 * 1024 : 1)])))
+  expect(settled.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled'])
+  const admin = await adminOf(kafka)
+  const configEntries = [{ name: 'max.message.bytes', value: '20000' }]
+  const resources = [{ type: kafkajs.ConfigResourceTypes.TOPIC, name: `${prefix}mail.ingest.v1`, configEntries }]
+  await admin.alterConfigs({ validateOnly: false, resources })
+  await admin.disconnect()
+  await expect
+    .poll(() => log.append([tooLarge(4, 30_000)]).catch((error: { fault: string }) => error.fault))
+    .toBe('too_large')
+  const together = await Promise.allSettled([5, 6, 7].map((n) => log.append([tooLarge(n, n === 6 ? 30_000 : 9000)])))
+  expect(together.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled'])
+  const sizes: number[] = []
+  const want = { topics: ['mail.ingest.v1'], startAt: async () => 0, batchMax: 99, untilEnd: true }
+  for await (const batch of log.consume({ ...want, signal: AbortSignal.timeout(20_000) }))
+    for (const { event } of batch) sizes.push((event.data as { sizeBytes: number }).sizeBytes)
+  expect(sizes.filter((n) => n !== 4)).toEqual([1, 3, 5, 7])
+  await log.close()
+}, 60_000)
+
+test('two deployments on one cluster, told apart by their prefix, each read all of their own', async () => {
+  const prefixes = [freshPrefix(), freshPrefix()]
+  const stop = new AbortController()
+  const deployments = prefixes.map(async (prefix) => {
+    await makeTopics(kafka, { prefix, partitions: 4 })
+    const log = openLog(kafka, prefix)
+    const seen = new Set<string>()
+    const want = { group: 'indexer', topics: ['mail.ingest.v1'], startAt: async () => 0, batchMax: 99 }
+    const reading = (async () => {
+      for await (const batch of log.consume({ ...want, signal: stop.signal }))
+        for (const { event } of batch) seen.add(event.id)
+    })()
+    const events = Array.from({ length: 40 }, (_, n) => received(prefix, n))
+    return { log, seen, reading, events }
+  })
+  const both = await Promise.all(deployments)
+  for (const { log, events } of both) await log.append(events)
+  for (const { seen, events } of both) await expect.poll(() => seen.size, { timeout: 20_000 }).toBe(events.length)
+  stop.abort()
+  for (const { log, reading } of both) {
+    await reading
+    await log.close()
+  }
 }, 60_000)

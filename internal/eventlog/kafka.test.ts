@@ -160,6 +160,11 @@ describe('topics', () => {
     expect([1, 2, 3, 5].map(least)).toEqual(['1', '1', '2', '4'])
   })
 
+  test('the largest event fits whatever the brokers allow, and so does its dead letter', () => {
+    const sizes = wanted.map(({ config }) => Number(config['max.message.bytes']) / 1024 / 1024)
+    expect(sizes).toEqual([1, 1, 2, 2, 2])
+  })
+
   test.each<[string, Partial<TopicShape>, object, RegExp[]]>([
     ['all as wanted', {}, {}, []],
     ['what others have set does not matter', { config: { ...first.config, 'segment.bytes': '1' } }, {}, []],

@@ -36,7 +36,7 @@ export interface KafkaEventLogOptions extends KafkaSecurity {
   freshId(): string
   /** Name in the brokers' logs and quotas, and the beginning of our readers' groups. */
   clientId?: string
-  /** Stands before each topic's name on the wire, with its dot: `com.example.`. */
+  /** Stands before the name of each topic and group on the wire, with its dot: `com.example.`. */
   topicPrefix?: string
   /** An append is acknowledged or rejected within so many milliseconds. */
   appendMaxMs?: number
@@ -50,9 +50,9 @@ export function kafkaEventLog(options: KafkaEventLogOptions): EventLog & Keeping
   const publisher = new Publisher({ kafka, clock, appendMaxMs })
   // Its own, so that trouble with dead letters is none of the events.
   const deadPublisher = new Publisher({ kafka, clock, appendMaxMs: DEAD_LETTER_MAX_MS })
-  const wire = (topic: string) => topicPrefix + topic
+  const wire = (name: string) => topicPrefix + name
   const plain = (topic: string) => topic.slice(topicPrefix.length)
-  const readerGroup = () => `${clientId}-reader-${options.freshId()}`
+  const readerGroup = () => wire(`${clientId}-reader-${options.freshId()}`)
   const partitions = new PartitionCounts(desk, clock, wire)
   const readers = new AbortController()
   const reading = { kafka, desk, clock, log, wire, plain, readerGroup }

@@ -4,7 +4,7 @@
 import { Counter, Gauge, Histogram, type Registry } from '@prometheus-io/client'
 import type { Clock, Log } from '../ports/ports.ts'
 import type { EventLog } from './eventlog.ts'
-import { DEAD_LETTER_REASONS, GROUPS, type DeadLetters } from './dead-letters.ts'
+import { DEAD_LETTER_REASONS, deadLetterTopic, GROUPS, type DeadLetters } from './dead-letters.ts'
 import { EVENT_TYPES } from './events.ts'
 
 const SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60]
@@ -54,6 +54,9 @@ export async function watchDeadLetters(
     registers: [registry],
   })
   for (const group of Object.keys(GROUPS)) pending.set({ group }, 0)
+  // Once for each series of failures: a gauge that stays as it was looks like health.
+  let failures = 0
+  const trouble = (fields: object, message: string) => log[++failures === 1 ? 'warn' : 'debug']({ ...fields }, message)
   while (!signal.aborted) {
     try {
       const counts = await deadLetters.counts()
@@ -62,8 +65,15 @@ export async function watchDeadLetters(
           { group },
           of.reduce((sum, { count }) => sum + count, 0),
         )
+      const missing = counts.filter((each) => each.missing).map(({ group, topic }) => deadLetterTopic(group, topic))
+      if (missing.length === 0) failures = 0
+      else
+        trouble(
+          { missing },
+          'dead letters cannot be kept, a record that cannot be read stops its partition: make the topics',
+        )
     } catch (error) {
-      log.debug({ err: error }, 'dead letters cannot be counted')
+      if (!signal.aborted) trouble({ err: error }, 'dead letters cannot be counted')
     }
     await Promise.allSettled([clock.sleep(COUNT_EVERY_MS, signal)])
   }

@@ -66,7 +66,7 @@ export function deadLettersOn(db: Database, { clock, appended }: Parts): DeadLet
             )
           : undefined
         return Object.entries(GROUPS).flatMap(([group, topics]) =>
-          topics.map((topic) => ({ group, topic, count: counted?.get(group, topic)?.count ?? 0 })),
+          topics.map((topic) => ({ group, topic, missing: false, count: counted?.get(group, topic)?.count ?? 0 })),
         )
       })
     },

@@ -7,7 +7,7 @@
 import Sqlite, { type Database, type Statement } from 'better-sqlite3'
 import type { Clock, Log } from '../ports/ports.ts'
 import { fromBinary, type CodecError } from './codec.ts'
-import { judged, runsOf, unreadable } from './dead-letters.ts'
+import { judged, restMs, runsOf, unreadable } from './dead-letters.ts'
 import type { Consumption, EventLog, EventQuery, Keeping, LoggedEvent, Queryable } from './eventlog.ts'
 import { validateData } from './schemas.ts'
 import { searchSql } from './search.ts'
@@ -20,10 +20,6 @@ const POLL_MS = 20
 
 /** SQLite waits so long for a lock while it blocks this thread; then we wait without blocking. */
 const BUSY_BLOCK_MS = 20
-
-/** A topic whose dead letter cannot be kept rests so long before it is read again, doubling up to the longest. */
-const REST_MS = 250
-const REST_MAX_MS = 10_000
 
 export interface SqliteEventLogOptions {
   /** Made if it is not there; its directory must be. */
@@ -147,18 +143,18 @@ async function* consume(reading: Reading, want: Consumption): AsyncIterable<read
 /** The events of rows that follow each other. Stops before a dead letter of the group that cannot be kept. */
 async function* eventsOf(
   { clock, log, keep }: Reading,
-  { group, batchMax, unreadable: tell }: Consumption,
+  { group, batchMax, unreadable: tell, passed: pass }: Consumption,
   rows: readonly Row[],
   reach: Reach,
 ): AsyncIterable<readonly LoggedEvent[]> {
-  for (const { events, dead, last } of runsOf(rows, judge, batchMax)) {
+  for (const { events, dead, last, passed } of runsOf(rows, judge, batchMax)) {
     if (group !== undefined && dead.length > 0) {
       try {
         await keep(dead, { group, attempts: reach.attempts })
       } catch (error) {
         const place = { topic: last.topic, offset: reach.next, attempts: reach.attempts }
         log.warn({ ...place, err: error }, 'a dead letter cannot be kept; its topic waits')
-        reach.restsUntil = clock.monotonic() + Math.min(REST_MAX_MS, REST_MS * 2 ** (reach.attempts - 1))
+        reach.restsUntil = clock.monotonic() + restMs(reach.attempts)
         reach.attempts += 1
         return
       }
@@ -171,6 +167,7 @@ async function* eventsOf(
     reach.next = last.event_offset + 1
     reach.attempts = 1
     if (events.length > 0) yield events
+    if (passed) await pass?.({ ...placeOf(last), appendedAt: last.appended_at })
   }
 }
 

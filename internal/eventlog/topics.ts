@@ -17,8 +17,10 @@ const RETENTION_MS: Readonly<Record<Topic | 'deadLetters', number>> = {
   deadLetters: 30 * DAY_MS,
 }
 
-/** The largest record of an event (the brokers' own default), and room for it with the headers that tell why it is dead. */
-const DEAD_LETTER_BYTES_MAX = 2 * 1024 * 1024
+/** The largest record of an event, whatever the brokers' own default is. */
+const EVENT_BYTES_MAX = 1024 * 1024
+/** Room for it with the headers that tell why it is dead. */
+const DEAD_LETTER_BYTES_MAX = 2 * EVENT_BYTES_MAX
 
 export interface TopicSettings {
   /** Before each name, with its dot; may be empty. */
@@ -50,7 +52,7 @@ export type TopicStep =
 export function wantedTopics(settings: TopicSettings): TopicShape[] {
   const { prefix, replication, minInsync = Math.max(1, replication - 1), partitions = PARTITIONS } = settings
   const retentionMs = { ...RETENTION_MS, ...settings.retentionMs }
-  const shape = (name: string, of: keyof typeof RETENTION_MS, more = {}): TopicShape => ({
+  const shape = (name: string, of: keyof typeof RETENTION_MS, bytesMax: number): TopicShape => ({
     name: prefix + name,
     partitions,
     replication,
@@ -62,14 +64,13 @@ export function wantedTopics(settings: TopicSettings): TopicShape[] {
       'unclean.leader.election.enable': 'false',
       // The log's own time, which never runs back: replay from a time finds every later event.
       'message.timestamp.type': 'LogAppendTime',
-      ...more,
+      'max.message.bytes': String(bytesMax),
     },
   })
-  const roomy = { 'max.message.bytes': String(DEAD_LETTER_BYTES_MAX) }
   return [
-    ...TOPICS.map((topic) => shape(topic, topic)),
+    ...TOPICS.map((topic) => shape(topic, topic, EVENT_BYTES_MAX)),
     ...Object.entries(GROUPS).flatMap(([group, topics]) =>
-      topics.map((topic) => shape(deadLetterTopic(group, topic), 'deadLetters', roomy)),
+      topics.map((topic) => shape(deadLetterTopic(group, topic), 'deadLetters', DEAD_LETTER_BYTES_MAX)),
     ),
   ]
 }

@@ -1,7 +1,7 @@
 // Reading `mail.ingest.v1`: many messages at a time, each to its end, with one checkpoint that never passes one that is not done.
 
 import { rm } from 'node:fs/promises'
-import type { EventLog, LoggedEvent, Unreadable } from '../eventlog/eventlog.ts'
+import type { EventLog, LoggedEvent, Passed, Unreadable } from '../eventlog/eventlog.ts'
 import type { Clock, Log } from '../ports/ports.ts'
 import {
   checkpointOf,
@@ -105,7 +105,8 @@ class Consumer {
     const { log, group, signal } = this.#options
     const startAt = (_topic: string, partition: number, held: AbortSignal) => this.#startAt(partition, held)
     const unreadable = (record: Unreadable) => this.#passDead(record)
-    const want = { group, topics: [INGEST_TOPIC], startAt, unreadable, batchMax: BATCH_MAX, signal }
+    const passed = (record: Passed) => this.#pass(record)
+    const want = { group, topics: [INGEST_TOPIC], startAt, unreadable, passed, batchMax: BATCH_MAX, signal }
     for await (const batch of log.consume(want)) {
       this.failures = 0
       await this.#beginAll(batch)
@@ -125,9 +126,13 @@ class Consumer {
   }
 
   /** What is kept as a dead letter is done. */
-  #passDead({ topic, partition, offset, appendedAt }: Unreadable): void {
+  #passDead(record: Unreadable): void {
     const { metrics, group } = this.#options
-    metrics.events.inc({ group, topic, result: 'dead_letter' })
+    metrics.events.inc({ group, topic: record.topic, result: 'dead_letter' })
+    this.#pass(record)
+  }
+
+  #pass({ partition, offset, appendedAt }: Passed): void {
     const window = this.#windows.get(partition)
     if (window === undefined) throw new TypeError(`a record of partition ${partition}, which was not assigned`)
     if (window.begin(offset, appendedAt)) window.finish(offset)

@@ -38,3 +38,15 @@ test.each([
   },
   30_000,
 )
+
+test('a record of a type that this release does not know, at the end of the log: checkpoints of both groups pass it', async () => {
+  const bed = await Bed.open(pool)
+  await bed.deliver([1, 2].map((n) => mail(n, `From: a@example.org\nMessage-ID: <${n}@x>\n\nhello ${n}\n`)))
+  const db = new Sqlite(join(bed.dir, 'events.db'))
+  db.exec("UPDATE events SET headers = json_set(headers, '$.ce_type', 'ingest.later') WHERE event_offset = 1")
+  db.close()
+  // Ends when every checkpoint is at the end.
+  await bed.index()
+  expect((await bed.log.deadLetters.counts()).map(({ count }) => count)).toEqual([0, 0, 0])
+  await bed.close()
+})

@@ -3,13 +3,14 @@
 import { mkdir, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
+import { sql } from 'kysely'
 import { afterAll, afterEach, beforeEach, expect, test } from 'vitest'
 import { BlobError, type BlobStore } from '../blob/blob.ts'
-import type { EventLog } from '../eventlog/eventlog.ts'
+import { EventLogError, type EventLog, type MailEvent } from '../eventlog/eventlog.ts'
 import type { Clock } from '../ports/ports.ts'
 import type { Store } from '../store/store.ts'
-import { checkpointOf, countByStatus, getMessage, listEvents, StoreError } from '../store/store.ts'
-import { Bed, eventually, fastClock, mail, putMail, testParsers, withCsv, type Mail } from './testing/bed.ts'
+import { checkpointOf, countByStatus, getMessage, listEvents, outboxState, StoreError } from '../store/store.ts'
+import { Bed, eventually, fastClock, mail, putMail, silent, testParsers, withCsv, type Mail } from './testing/bed.ts'
 
 const pool = testParsers()
 let bed: Bed
@@ -122,6 +123,54 @@ test('while the log takes no events they wait in the outbox, in order', async ()
   await bed.index()
   expect((await listEvents(bed.store, { types: ['indexer.indexed'] }, { limit: 5 })).rows).toHaveLength(2)
 })
+
+test.each<[string, (event: MailEvent) => MailEvent, Error]>([
+  ['too large', (event) => event, new EventLogError('too_large', 'larger than the max message size')],
+  // As the log says it of data that its schema forbids.
+  [
+    'against its schema',
+    (event) => ({ ...event, data: { ...event.data, sizeBytes: -1 } }) as MailEvent,
+    new TypeError(),
+  ],
+])(
+  'an event that the log never takes (%s) is set aside with its reason; the others go on',
+  async (_name, told, error) => {
+    const mails = [1, 2, 3].map((n) => withCsv(n, `${n}@x`))
+    await deliver(mails)
+    const bad = mails[1]?.event.subject
+    const changed = (event: MailEvent) =>
+      event.type === 'indexer.indexed' && event.subject === bad ? told(event) : event
+    const log: EventLog = {
+      ...bed.log,
+      append: async (events) => {
+        const all = events.map(changed)
+        if (
+          error instanceof EventLogError &&
+          events.some(({ subject, type }) => subject === bad && type !== 'ingest.received')
+        )
+          throw error
+        await bed.log.append(all)
+      },
+    }
+    const said: object[] = []
+    const logger = { ...silent, error: (fields: object) => void said.push(fields) }
+    const running = bed.start({ log, logger })
+    await eventually(async () => (await countByStatus(bed.store)).PARSED === 3 && (await bed.settled()))
+    await running.stop()
+    const subjects = (await listEvents(bed.store, { types: ['indexer.indexed'] }, { limit: 9 })).rows.map(
+      ({ subject }) => subject,
+    )
+    expect(new Set(subjects)).toEqual(new Set([mails[0], mails[2]].map((each) => each?.event.subject)))
+    expect(said).toMatchObject([{ type: 'indexer.indexed', messageId: bad }])
+    expect(await outboxState(bed.store)).toMatchObject({ pending: 0, refused: 1 })
+    // A person mended it: it goes out with the next ones.
+    await sql`update outbox set refused = null`.execute(bed.store.kysely)
+    await bed.index()
+    expect(
+      (await listEvents(bed.store, { types: ['indexer.indexed'] }, { limit: 9 })).rows.map((row) => row.subject),
+    ).toContain(bad)
+  },
+)
 
 test.each([
   ['server', 'down'],

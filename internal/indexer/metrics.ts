@@ -146,7 +146,12 @@ function outboxMetrics(registry: Registry) {
     labelNames: ['queue'] as const,
     registers,
   })
-  pending.set({ queue: 'events' }, 0)
-  oldest.set({ queue: 'events' }, 0)
-  return { outboxPending: pending, outboxOldest: oldest }
+  const refused = new Gauge({
+    name: 'mail_ingest_outbox_refused',
+    help: 'Events that the log never takes, set aside until a person decides.',
+    labelNames: ['queue'] as const,
+    registers,
+  })
+  for (const gauge of [pending, oldest, refused]) gauge.set({ queue: 'events' }, 0)
+  return { outboxPending: pending, outboxOldest: oldest, outboxRefused: refused }
 }

@@ -32,12 +32,18 @@ export async function observeState(options: ObserveOptions): Promise<void> {
 }
 
 async function looking({ clock, logger, signal }: ObserveOptions, look: () => Promise<void>): Promise<void> {
+  let failures = 0
   try {
     for (;;) {
       const began = clock.monotonic()
-      await look().catch((error: unknown) => {
-        if (!signal.aborted) logger.debug({ err: error }, 'the state of the indexer cannot be read')
-      })
+      try {
+        await look()
+        failures = 0
+      } catch (error) {
+        // Gauges stay as they were, which may look like health: said once for each series.
+        const level = ++failures === 1 ? 'warn' : 'debug'
+        if (!signal.aborted) logger[level]({ err: error, failures }, 'the state of the indexer cannot be read')
+      }
       await pause(clock, Math.max(EVERY_MS, REST * (clock.monotonic() - began)), signal)
     }
   } catch (error) {
@@ -46,9 +52,10 @@ async function looking({ clock, logger, signal }: ObserveOptions, look: () => Pr
 }
 
 async function observeOutbox({ store, metrics }: ObserveOptions): Promise<void> {
-  const { pending, oldestAt } = await outboxState(store)
+  const { pending, oldestAt, refused } = await outboxState(store)
   metrics.outboxPending.set({ queue: 'events' }, pending)
   metrics.outboxOldest.set({ queue: 'events' }, (oldestAt ?? 0) / 1000)
+  metrics.outboxRefused.set({ queue: 'events' }, refused)
 }
 
 async function observeQuarantine({ store, metrics }: ObserveOptions): Promise<void> {

@@ -5,7 +5,7 @@
 // then; that one's rows are the same, and the store keeps the higher checkpoint.
 
 import { traceIdOf } from '../envelope/envelope.ts'
-import { TOPICS, type EventLog, type LoggedEvent, type Position, type Unreadable } from '../eventlog/eventlog.ts'
+import { TOPICS, type EventLog, type LoggedEvent, type Passed, type Unreadable } from '../eventlog/eventlog.ts'
 import type { Clock, Log } from '../ports/ports.ts'
 import { checkpointOf, projectEvents, saveCheckpoint, type EventRow, type Store, type Tx } from '../store/store.ts'
 import { rebalanceCount, type IndexerMetrics } from './metrics.ts'
@@ -50,7 +50,7 @@ async function projectOnce(options: ProjectorOptions, rebalanced: (held: AbortSi
     return reachStore(() => checkpointOf(store, PROJECTOR, topic, partition), { ...patience, signal: held })
   }
   // Held on to while the store is away: giving the batch up would have the group share out its partitions anew.
-  const commit = async (upTo: Position & { appendedAt: number }, batch: readonly LoggedEvent[]) => {
+  const commit = async (upTo: Passed, batch: readonly LoggedEvent[]) => {
     const { topic, partition, offset, appendedAt: eventTime } = upTo
     const now = clock.now()
     const project = async (tx: Tx) => {
@@ -65,7 +65,8 @@ async function projectOnce(options: ProjectorOptions, rebalanced: (held: AbortSi
     await commit(record, [])
     metrics.events.inc({ group: PROJECTOR, topic: record.topic, result: 'dead_letter' })
   }
-  const want = { group: PROJECTOR, topics: TOPICS, startAt, unreadable, batchMax: BATCH_MAX, signal }
+  const passed = (record: Passed) => commit(record, [])
+  const want = { group: PROJECTOR, topics: TOPICS, startAt, unreadable, passed, batchMax: BATCH_MAX, signal }
   for await (const batch of log.consume(want)) {
     const last = batch.at(-1)
     if (last === undefined) continue

@@ -3,10 +3,12 @@
 // One process of all publishes at a time, the others wait for their turn: two would append one message's events in turns. A
 // publisher that lost its turn may still be at its last append. What it appends is then in the log twice, in the same order each
 // time, so the first of each event stand in the right order. Twice is harmless, since ids are stable.
+//
+// An event that the log never takes would hold up all others. It is set aside in the outbox, with the reason.
 
-import type { EventLog, MailEvent } from '../eventlog/eventlog.ts'
+import { EventLogError, type EventLog, type MailEvent } from '../eventlog/eventlog.ts'
 import type { Clock, Log } from '../ports/ports.ts'
-import { deliveredOutbox, nextOutbox, type Store } from '../store/store.ts'
+import { deliveredOutbox, nextOutbox, refuseOutbox, type OutboxRow, type Store } from '../store/store.ts'
 import { Bell, pause, pauseMs, Stopped } from './waiting.ts'
 
 /** Names the turn. */
@@ -70,12 +72,41 @@ async function publishUntil(turn: AbortSignal, options: PublisherOptions): Promi
   }
 }
 
-/** How many were sent. */
-async function publishOnce({ log, store }: PublisherOptions): Promise<number> {
-  const rows = await nextOutbox(store, BATCH_MAX)
+/** How many rows were dealt with. */
+async function publishOnce(options: PublisherOptions): Promise<number> {
+  const rows = await nextOutbox(options.store, BATCH_MAX)
   if (rows.length === 0) return 0
-  await log.append(rows.map((row) => row.payload as unknown as MailEvent))
-  const seqs = rows.map((row) => row.seq)
-  await deliveredOutbox(store, seqs)
+  try {
+    await deliver(rows, options)
+  } catch (error) {
+    if (!isLasting(error)) throw error
+    // One of them, or more. What was appended already is so again, in the same order.
+    for (const row of rows) await deliverOrRefuse(row, options)
+  }
   return rows.length
 }
+
+async function deliver(rows: readonly OutboxRow[], { log, store }: PublisherOptions): Promise<void> {
+  await log.append(rows.map(eventOf))
+  await deliveredOutbox(
+    store,
+    rows.map(({ seq }) => seq),
+  )
+}
+
+async function deliverOrRefuse(row: OutboxRow, options: PublisherOptions): Promise<void> {
+  try {
+    await deliver([row], options)
+  } catch (error) {
+    if (!isLasting(error)) throw error
+    await refuseOutbox(options.store, row.seq, error.message)
+    const { id, type, subject: messageId, tenant } = eventOf(row)
+    options.logger.error({ err: error, id, type, messageId, tenant }, 'the log never takes an event; it is set aside')
+  }
+}
+
+const eventOf = ({ payload }: OutboxRow): MailEvent => payload as unknown as MailEvent
+
+/** Whether trying again is of no use: the event is too large, or its data is not what its schema says. */
+const isLasting = (error: unknown): error is Error =>
+  error instanceof TypeError || (error instanceof EventLogError && error.fault === 'too_large')

@@ -104,6 +104,8 @@ const PARTS: [string, string, string[]][] = [
   ['a calendar', mixed(part('text/calendar', 'x')).replace('mixed', 'alternative'), ['text/calendar']],
   ['a whole message that is a file', mail('Content-Type: application/pdf', 'x'), ['application/pdf']],
   ['a type known by the name', mixed(attachment('filename=a.pdf')), ['application/pdf']],
+  ['a type as long as any', mixed(part(`x/${'y'.repeat(127)}`, 'x')), [`x/${'y'.repeat(127)}`]],
+  ['a type longer than any, RFC 6838 4.2', mixed(part(`x/${'y'.repeat(128)}`, 'x')), ['application/octet-stream']],
   ['a type that is none', mixed(part('foo', 'x', 'Content-Disposition: attachment')), ['application/octet-stream']],
 ]
 

@@ -35,4 +35,4 @@ export const LIMITS = {
 } as const
 
 /** What was parsed how: changes whenever the same bytes may give another ParsedMessage. */
-export const PARSER = 'mailparser@3.9.31/2'
+export const PARSER = 'mailparser@3.9.31/3'

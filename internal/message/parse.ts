@@ -69,6 +69,9 @@ interface Writing {
   flags: Set<Flag>
 }
 
+/** As media types can be registered, with at most 127 characters on each side (RFC 6838 4.2). */
+const MEDIA_TYPE = /^[\w.+-]{1,127}\/[\w.+-]{1,127}$/
+
 /** The same bytes without a name and without decoding. */
 const asSent = (part: Part): Part => ({
   ...part,
@@ -90,7 +93,7 @@ export async function writeFiles(files: Part[], { workDir, flags, ...writing }: 
       return decodeFile(asSent(part), range, path)
     })
     if (file.unknownCharset) flags.add('charset_unknown')
-    const contentType = /^[\w.+-]+\/[\w.+-]+$/.test(file.contentType) ? file.contentType : 'application/octet-stream'
+    const contentType = MEDIA_TYPE.test(file.contentType) ? file.contentType : 'application/octet-stream'
     const filename = names.next(file.filename, contentType)
     const sent = file.filename === undefined ? '' : cut(oneLine(file.filename), LIMITS.originalFilenameMax)
     const { sizeBytes, sha256 } = file

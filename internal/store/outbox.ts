@@ -31,11 +31,12 @@ export async function enqueue(tx: Tx, events: readonly Sendable[], now: number):
   }
 }
 
-/** The oldest rows, in the order they were written. */
+/** The oldest rows that the log may take, in the order they were written. */
 export async function nextOutbox(on: Queries, limit: number): Promise<OutboxRow[]> {
   const rows = await on.kysely
     .selectFrom('outbox')
     .select(['seq', 'payload', 'createdAt'])
+    .where('refused', 'is', null)
     .orderBy('seq')
     .limit(limit)
     .execute()
@@ -51,9 +52,20 @@ export async function deliveredOutbox(on: Queries, seqs: readonly number[]): Pro
     .execute()
 }
 
-export async function outboxState(on: Queries): Promise<{ pending: number; oldestAt: number | null }> {
-  return on.kysely
+/** Sets a row aside that the log will never take; it stays, and `reason` with it, until a person decides. */
+export async function refuseOutbox(on: Queries, seq: number, reason: string): Promise<void> {
+  await on.kysely.updateTable('outbox').set({ refused: reason }).where('seq', '=', seq).execute()
+}
+
+/** How many rows wait for the log, when the oldest of them was written, and how many are set aside. */
+export async function outboxState(on: Queries): Promise<{ pending: number; oldestAt: number | null; refused: number }> {
+  const row = await on.kysely
     .selectFrom('outbox')
-    .select((of) => [of.fn.countAll<number>().as('pending'), of.fn.min('createdAt').as('oldestAt')])
+    .select(({ fn }) => [
+      fn.countAll<number>().as('all'),
+      fn.count<number>('refused').as('refused'),
+      fn.min('createdAt').filterWhere('refused', 'is', null).as('oldestAt'),
+    ])
     .executeTakeFirstOrThrow()
+  return { pending: row.all - row.refused, oldestAt: row.oldestAt, refused: row.refused }
 }

@@ -140,6 +140,8 @@ interface OutboxTable {
   /** The whole event, JSON. */
   payload: string
   createdAt: number
+  /** Why the log never takes it; null while it waits. */
+  refused: string | null
 }
 
 interface EventTable {

@@ -83,7 +83,7 @@ export {
 export { joinThread, threadIdOf } from './threads.ts'
 export type { MessageDraft } from './message-row.ts'
 export { checkpointOf, listCheckpoints, saveCheckpoint } from './checkpoints.ts'
-export { deliveredOutbox, enqueue, nextOutbox, outboxState, type OutboxRow } from './outbox.ts'
+export { deliveredOutbox, enqueue, nextOutbox, outboxState, refuseOutbox, type OutboxRow } from './outbox.ts'
 export { dropEvents, listEvents, projectEvents, type EventFilter } from './events.ts'
 export { createJob, getJob, listJobs, updateJob } from './jobs.ts'
 export { formatQuery, parseQuery, type ParsedQuery, type Query, type Term } from './query.ts'

@@ -1,5 +1,5 @@
 // PostgreSQL: the events by month, so that old months can be dropped, and the key table that says where a message lies.
-// SQLite: an index for deleting old events.
+// SQLite: an index for deleting old events. Both: events of the outbox that the log refuses.
 
 import { sql, type Kysely } from 'kysely'
 import type { Dialect } from '../dialect.ts'
@@ -105,6 +105,10 @@ const POSTGRES: readonly string[] = [
   'revoke execute on function make_month(bigint, text[]), drop_events(bigint) from public',
 ]
 
-export async function up(db: Kysely<never>, { name }: Dialect): Promise<void> {
+export async function up(db: Kysely<never>, { name, schema }: Dialect): Promise<void> {
+  await db.schema
+    .alterTable('outbox')
+    .addColumn('refused', schema.text as 'text')
+    .execute()
   for (const statement of name === 'postgres' ? POSTGRES : SQLITE) await sql.raw(statement).execute(db)
 }

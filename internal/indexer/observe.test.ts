@@ -1,0 +1,61 @@
+// The gauges that are read off the store and the log.
+
+import { Registry } from '@prometheus-io/client'
+import { afterAll, expect, test } from 'vitest'
+import type { Log } from '../ports/ports.ts'
+import { enqueue, refuseOutbox } from '../store/store.ts'
+import { indexerMetrics } from './metrics.ts'
+import { observeState } from './observe.ts'
+import { Bed, eventually, fastClock, silent, testParsers } from './testing/bed.ts'
+
+const pool = testParsers()
+afterAll(() => pool.close())
+const groups = { indexer: ['mail.ingest.v1'] } as const
+
+test('a lag that cannot be read is told at the first failure of each series; the other gauges go on', async () => {
+  const bed = await Bed.open(pool)
+  const registry = new Registry()
+  const stop = new AbortController()
+  const warned: string[] = []
+  const warn: Log['warn'] = (_fields, message) => void warned.push(message)
+  let looks = 0
+  let down = true
+  const ends: typeof bed.log.ends = async (topic) => {
+    if (topic === 'mail.ingest.v1') looks += 1
+    if (down) throw new Error('down')
+    return bed.log.ends(topic)
+  }
+  const observing = observeState({
+    log: { ends },
+    store: bed.store,
+    clock: { ...fastClock, sleep: (_ms, signal) => fastClock.sleep(100, signal) },
+    logger: { ...silent, warn },
+    metrics: indexerMetrics(registry, groups),
+    groups,
+    signal: stop.signal,
+  })
+  const after = async (more: number) => {
+    const until = looks + more
+    await eventually(() => looks >= until)
+  }
+  await after(3)
+  expect(warned).toHaveLength(1)
+  down = false
+  await after(2)
+  down = true
+  await after(3)
+  expect(warned).toHaveLength(2)
+  await bed.store.transaction((tx) =>
+    enqueue(
+      tx,
+      [1, 2].map((n) => ({ id: `${n}`, type: 't', subject: 's' })),
+      7000,
+    ),
+  )
+  await refuseOutbox(bed.store, 1, 'too large')
+  await eventually(async () => (await registry.metrics()).includes('outbox_refused{queue="events"} 1'))
+  expect(await registry.metrics()).toContain('outbox_pending{queue="events"} 1')
+  stop.abort()
+  await observing
+  await bed.close()
+})
