@@ -217,7 +217,6 @@ export async function startIndexerd(
     workDir,
     concurrency: config.indexConcurrency,
     retries: config.indexRetries,
-    group: 'indexer',
     source: `/ingest/${config.deployment}/indexerd`,
     ...(onIndexed && { onIndexed }),
   })

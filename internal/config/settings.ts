@@ -88,7 +88,7 @@ export const SETTINGS = {
   kafkaSaslMechanism: setting('KAFKA_SASL_MECHANISM', parse.anything, '', 'plain, scram-sha-256 or scram-sha-512; empty for none.'),
   kafkaSaslUsername: setting('KAFKA_SASL_USERNAME', parse.anything, '', 'Name to log in to Kafka with.'),
   kafkaSaslPassword: setting('KAFKA_SASL_PASSWORD', parse.anything, '', 'Password to log in to Kafka with.', '', true),
-  kafkaTopicPrefix: setting('KAFKA_TOPIC_PREFIX', parse.anything, '', 'Stands before every topic name, with its dot: `com.example.`.'),
+  kafkaTopicPrefix: setting('KAFKA_TOPIC_PREFIX', parse.anything, '', 'Stands before the name of every topic and consumer group, with its dot: `com.example.`.'),
   kafkaReplication: setting('KAFKA_REPLICATION', parse.whole(1, 100), '3', 'Copies of each partition that `topics apply` asks for.', 'count'),
   kafkaMinInsyncReplicas: setting('KAFKA_MIN_INSYNC_REPLICAS', parse.whole(1, 100), (of) => oneLess(of('KAFKA_REPLICATION')), 'Copies that must have an event before it is acknowledged; at least 1, at most KAFKA_REPLICATION.', 'count'),
   kafkaPartitions: setting('KAFKA_PARTITIONS', parse.whole(1, 10_000), '12', 'Partitions of each topic: how many indexers can share the work. Chosen for years: growing breaks the order of keys.', 'count'),

@@ -22,7 +22,7 @@ import { rebalanceCount, type IndexerMetrics } from './metrics.ts'
 import { pause, pauseMs, reachStore, Slots, Stopped } from './waiting.ts'
 import { Window, type Low } from './window.ts'
 
-export const INGEST_TOPIC = 'mail.ingest.v1'
+const INGEST_TOPIC = 'mail.ingest.v1'
 
 /** Events read at one time. */
 const BATCH_MAX = 256

@@ -154,3 +154,22 @@ test('every metric of the indexer is there from the start, with every label at z
   ]
   expect(samples.filter((sample) => !text.includes(`\nmail_ingest_${sample}\n`))).toEqual([])
 })
+
+test('with as many attachments as may be, names and types as long as any, an event is well below what the log takes', async () => {
+  const bed = await Bed.open(pool)
+  // A tenth of as many, for the time it takes.
+  const most = 500 / 10
+  const files = Array.from({ length: most }, (_, n) =>
+    [
+      `--b\nContent-Type: ${'x'.repeat(127)}/${'y'.repeat(n % 2 === 0 ? 127 : 2000)}`,
+      `Content-Disposition: attachment; filename="${'\\"'.repeat(260)}${n}"\n\n${n}\n`,
+    ].join('\n'),
+  )
+  const head = 'From: a@b\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\n'
+  await bed.deliver([mail(1, `${head}${files.join('')}--b--\n`)])
+  await bed.index()
+  const [logged] = await bed.log.query({ type: 'indexer.indexed', limit: 1 })
+  expect(logged?.event.data).toMatchObject({ status: 'PARSED', documents: { length: most } })
+  expect(JSON.stringify(logged?.event).length * 10).toBeLessThan(0.75 * 1024 * 1024)
+  await bed.close()
+})

@@ -7,11 +7,11 @@
 import { join } from 'node:path'
 import type { Registry } from '@prometheus-io/client'
 import type { BlobStore } from '../blob/blob.ts'
-import { TOPICS, type EventLog } from '../eventlog/eventlog.ts'
+import { GROUPS, type EventLog, type Group } from '../eventlog/eventlog.ts'
 import type { ParserPool } from '../message/message.ts'
 import type { Clock, Log } from '../ports/ports.ts'
 import type { Message, Store } from '../store/store.ts'
-import { consumeReceived, INGEST_TOPIC } from './consumer.ts'
+import { consumeReceived } from './consumer.ts'
 import { indexerMetrics } from './metrics.ts'
 import { observeState } from './observe.ts'
 import { PROJECTOR, projectLog } from './project.ts'
@@ -46,8 +46,8 @@ export interface IndexerOptions {
   concurrency: number
   /** Tries after the first when an object is missing; then the message is FAILED. */
   retries: number
-  /** Consumer group. */
-  group: string
+  /** Consumer group, the product's unless given: indexers of several logs on one store need one each. */
+  group?: string
   /** `/ingest/<deployment>/indexerd`. */
   source: string
   onIndexed?(message: Indexed): void
@@ -58,9 +58,11 @@ export interface Indexer {
   run(signal: AbortSignal): Promise<void>
 }
 
+const INDEXER = 'indexer' satisfies Group
+
 export function indexer(options: IndexerOptions): Indexer {
-  const { log, blobs, store, parsers, clock, logger, group, source } = options
-  const groups = { [group]: [INGEST_TOPIC], [PROJECTOR]: TOPICS } as const
+  const { log, blobs, store, parsers, clock, logger, group = INDEXER, source } = options
+  const groups = { [group]: GROUPS[INDEXER], [PROJECTOR]: GROUPS[PROJECTOR] }
   const metrics = indexerMetrics(options.registry, groups)
   return {
     async run(signal) {

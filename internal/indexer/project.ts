@@ -5,13 +5,20 @@
 // then; that one's rows are the same, and the store keeps the higher checkpoint.
 
 import { traceIdOf } from '../envelope/envelope.ts'
-import { TOPICS, type EventLog, type LoggedEvent, type Passed, type Unreadable } from '../eventlog/eventlog.ts'
+import {
+  GROUPS,
+  type EventLog,
+  type Group,
+  type LoggedEvent,
+  type Passed,
+  type Unreadable,
+} from '../eventlog/eventlog.ts'
 import type { Clock, Log } from '../ports/ports.ts'
 import { checkpointOf, projectEvents, saveCheckpoint, type EventRow, type Store, type Tx } from '../store/store.ts'
 import { rebalanceCount, type IndexerMetrics } from './metrics.ts'
 import { pause, pauseMs, reachStore, Stopped } from './waiting.ts'
 
-export const PROJECTOR = 'projector'
+export const PROJECTOR = 'projector' satisfies Group
 
 /** Events of one transaction. */
 const BATCH_MAX = 500
@@ -66,7 +73,7 @@ async function projectOnce(options: ProjectorOptions, rebalanced: (held: AbortSi
     metrics.events.inc({ group: PROJECTOR, topic: record.topic, result: 'dead_letter' })
   }
   const passed = (record: Passed) => commit(record, [])
-  const want = { group: PROJECTOR, topics: TOPICS, startAt, unreadable, passed, batchMax: BATCH_MAX, signal }
+  const want = { group: PROJECTOR, topics: GROUPS[PROJECTOR], startAt, unreadable, passed, batchMax: BATCH_MAX, signal }
   for await (const batch of log.consume(want)) {
     const last = batch.at(-1)
     if (last === undefined) continue

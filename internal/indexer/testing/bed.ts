@@ -174,7 +174,6 @@ export class Bed {
       workDir: this.workRoot,
       concurrency: 4,
       retries: 3,
-      group: 'indexer',
       source: '/ingest/test/indexerd',
       ...change,
     })
