@@ -2,7 +2,7 @@
 
 import { readFileSync } from 'node:fs'
 import type { BlobStore } from '../internal/blob/blob.ts'
-import { engineOf, enginePath, type Config } from '../internal/config/config.ts'
+import { engineOf, enginePath, s3Place, type Config } from '../internal/config/config.ts'
 import type { StoreSchema, Topics } from '../internal/cli/cli.ts'
 import type { EventLog, Keeping, Queryable } from '../internal/eventlog/eventlog.ts'
 import type { Clock, Ids, Log } from '../internal/ports/ports.ts'
@@ -34,7 +34,7 @@ export async function blobsOf(config: Config, { clock, ids }: Parts): Promise<Bl
     const { fileBlobs } = await import('../internal/blob/file.ts')
     return fileBlobs({ dir: enginePath(url), clock, ids })
   }
-  const { s3Blobs, s3Place } = await import('../internal/blob/s3.ts')
+  const { s3Blobs } = await import('../internal/blob/s3.ts')
   return s3Blobs({ ...s3Place(url), clock })
 }
 

@@ -1,10 +1,10 @@
 // One bucket, reached through the SDK: its settings, its limits, and one way to ask.
 
 import { S3Client } from '@aws-sdk/client-s3'
+import type { S3Place } from '../config/config.ts'
 import type { Clock } from '../ports/ports.ts'
 import { patiently, type Hold, type Patience } from './patience.ts'
 import { s3Fault } from './s3-fault.ts'
-import type { S3Place } from './s3-place.ts'
 
 const MIB = 1024 ** 2
 

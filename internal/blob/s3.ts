@@ -16,7 +16,6 @@ import { isMissing, maybeMissing, s3Fault } from './s3-fault.ts'
 import { putObject } from './s3-put.ts'
 
 export { S3_LIMITS, type S3BlobsOptions } from './s3-client.ts'
-export { s3Place, type S3Place } from './s3-place.ts'
 
 /** Object store in a bucket that is there. `close` ends the connections that are kept. */
 export function s3Blobs(options: S3BlobsOptions): BlobStore & { close(): void } {

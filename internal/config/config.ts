@@ -3,8 +3,10 @@
 import { SETTINGS, type Config, type Setting, type SettingName } from './settings.ts'
 
 export { SETTINGS, type Config, type Setting, type SettingName } from './settings.ts'
-export { engineOf, enginePath, type Listen } from './parse.ts'
+export { brokersOf, engineOf, enginePath } from './engine-url.ts'
+export { type Listen } from './parse.ts'
 export { envExample, settingsMarkdown } from './reference.ts'
+export { KEY_PART, s3Place, type S3Place } from './s3-place.ts'
 
 export type Environment = Readonly<Record<string, string | undefined>>
 

@@ -86,21 +86,3 @@ export const loopbackListen = (value: string): Listen => {
   const loopback = place.host === 'localhost' || place.host === '::1' || /^127\.\d+\.\d+\.\d+$/.test(place.host)
   return loopback ? place : refuse('a loopback address such as 127.0.0.1:9090', value)
 }
-
-/** Where an embedded engine keeps its data: the path of `file:` and `sqlite:` URLs. */
-export const enginePath = (url: string): string => url.slice(url.indexOf(':') + 1)
-
-/** The part of an engine's URL that says which engine. */
-export const engineOf = (url: string): string => url.slice(0, url.indexOf(':'))
-
-const EMBEDDED = new Set(['file', 'sqlite'])
-const absolute = (url: string): string =>
-  EMBEDDED.has(engineOf(url)) ? `${engineOf(url)}:${resolve(enginePath(url))}` : url
-
-/** An engine's URL with one of the schemes that have an adapter; a relative path is taken from where the process was started. */
-export const engineUrl =
-  (...schemes: readonly string[]) =>
-  (value: string): string =>
-    schemes.some((scheme) => value.startsWith(`${scheme}:`) && value.length > scheme.length + 1)
-      ? absolute(value)
-      : refuse(`a URL that begins with ${schemes.map((scheme) => `${scheme}:`).join(' or ')}`, value)

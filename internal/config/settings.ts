@@ -1,5 +1,6 @@
 // Every setting: name, default, unit, meaning, parser. docs/settings.md and deploy/env.example are generated from this table.
 
+import { engineUrl } from './engine-url.ts'
 import * as parse from './parse.ts'
 
 /** A default is a text, or derives from the texts of other settings. */
@@ -78,9 +79,9 @@ export const SETTINGS = {
   spoolFreeMin: setting('SPOOL_FREE_MIN', parse.whole(0, 1024 * GIB), mib(256), 'Free space that mail never takes; below it new mail gets 452 4.3.1.', 'bytes'),
   spoolFreeResume: setting('SPOOL_FREE_RESUME', parse.whole(0, 1024 * GIB), mib(320), 'Once short of space, free space at which mail is taken again; not below SPOOL_FREE_MIN.', 'bytes'),
 
-  objectStoreUrl: setting('OBJECT_STORE_URL', parse.engineUrl('file', 's3'), (of) => `file:${of('DATA_DIR')}/objects`, 'Object store for raw messages and attachments: file:DIRECTORY, or s3://BUCKET/PREFIX?endpoint=URL&region=NAME&pathStyle=true with the AWS_* variables of the SDK.'),
-  eventLogUrl: setting('EVENT_LOG_URL', parse.engineUrl('sqlite', 'kafka'), (of) => `sqlite:${of('DATA_DIR')}/events.db`, 'Event log: sqlite:FILE, or kafka://HOST:PORT,HOST:PORT.'),
-  databaseUrl: setting('DATABASE_URL', parse.engineUrl('sqlite', 'postgresql', 'postgres'), (of) => `sqlite:${of('DATA_DIR')}/store.db`, 'Store of tenants, messages and documents: sqlite:FILE, or postgresql://USER:PASSWORD@HOST/DATABASE.', '', true),
+  objectStoreUrl: setting('OBJECT_STORE_URL', engineUrl('file', 's3'), (of) => `file:${of('DATA_DIR')}/objects`, 'Object store for raw messages and attachments: file:DIRECTORY, or s3://BUCKET/PREFIX?endpoint=URL&region=NAME&pathStyle=true with the AWS_* variables of the SDK.'),
+  eventLogUrl: setting('EVENT_LOG_URL', engineUrl('sqlite', 'kafka'), (of) => `sqlite:${of('DATA_DIR')}/events.db`, 'Event log: sqlite:FILE, or kafka://HOST:PORT,HOST:PORT.'),
+  databaseUrl: setting('DATABASE_URL', engineUrl('sqlite', 'postgresql', 'postgres'), (of) => `sqlite:${of('DATA_DIR')}/store.db`, 'Store of tenants, messages and documents: sqlite:FILE, or postgresql://USER:PASSWORD@HOST/DATABASE.', '', true),
   databasePoolMax: setting('DATABASE_POOL_MAX', parse.whole(2, 1000), '10', 'PostgreSQL connections of one process.', 'count'),
   databaseStatementTimeoutMs: setting('DATABASE_STATEMENT_TIMEOUT_MS', parse.whole(100, 3_600_000), '30000', 'PostgreSQL statements that take longer are given up and tried again.', 'ms'),
 

@@ -1,22 +1,6 @@
 // Where the brokers are and how to prove who we are: from the URL and the KAFKA_* settings to what the client wants.
 
-/** `kafka://host:port,host:port`; the port may be missing. */
-const URL_SHAPE = /^kafka:\/\/([^/?#]+)\/?$/
-const BROKER_SHAPE = /^(\[[0-9a-f:.]+\]|[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?)(?::(\d{1,5}))?$/i
-const PORT = 9092
-
-/** `host:port` of each broker that the URL names. Throws TypeError with what is wrong. */
-export function brokersOf(url: string): string[] {
-  const list = URL_SHAPE.exec(url)?.[1]
-  if (list === undefined) throw new TypeError(`must be like kafka://host:9092,host:9092, got ${JSON.stringify(url)}`)
-  return list.split(',').map((broker) => {
-    const [, host = '', port = String(PORT)] = BROKER_SHAPE.exec(broker) ?? []
-    if (host === '' || Number(port) < 1 || Number(port) > 65_535) {
-      throw new TypeError(`must name brokers like host:9092, got ${JSON.stringify(broker)}`)
-    }
-    return `${host}:${port}`
-  })
-}
+export { brokersOf } from '../config/config.ts'
 
 export const SASL_MECHANISMS = ['plain', 'scram-sha-256', 'scram-sha-512'] as const
 export type SaslMechanism = (typeof SASL_MECHANISMS)[number]

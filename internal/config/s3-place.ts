@@ -1,8 +1,5 @@
 // Where objects lie in S3, as one URL: `s3://bucket/prefix?endpoint=https://s3.example&region=eu&pathStyle=true`.
 
-import { BlobError } from './fault.ts'
-import { checkKey } from './key.ts'
-
 export interface S3Place {
   bucket: string
   /** Before every key, without a slash at its ends; empty for the whole bucket. */
@@ -19,10 +16,12 @@ const PREFIX_BYTES_MAX = 256
 
 /** Amazon's rules for general buckets; they are also host names. */
 const BUCKET = /^(?=.{3,63}$)[a-z0-9]+([.-][a-z0-9]+|--+[a-z0-9]+)*$/
+/** A part of an object's key: letters, digits and S3's safe marks, and no dot at its beginning: no `..`, and dotted names are left to the adapters. */
+export const KEY_PART = /^[A-Za-z0-9!_*'()=+@,-][A-Za-z0-9!_*'()=+@,.-]{0,199}$/
 const REGION = /^[a-z0-9][a-z0-9-]{0,62}$/
 const PARAMETERS = new Set(['endpoint', 'region', 'pathStyle'])
 
-/** Reads an object store URL. Throws `client` that says what is wrong with it; secrets have no place in it. */
+/** Reads an object store URL. Throws TypeError that says what is wrong with it; secrets have no place in it. */
 export function s3Place(url: string): S3Place {
   const { protocol, host, hostname, port, pathname, searchParams, hash, username, password } = parsed(url)
   if (protocol !== 's3:') refuse('it begins with s3:// and the bucket')
@@ -61,7 +60,8 @@ function prefixOf(path: string): string {
   const prefix = path.replace(/^\//, '').replace(/\/$/, '')
   if (prefix === '') return ''
   if (prefix.length > PREFIX_BYTES_MAX) refuse(`a prefix of over ${PREFIX_BYTES_MAX} bytes`)
-  checkKey(prefix)
+  if (!prefix.split('/').every((part) => KEY_PART.test(part)))
+    refuse(`not the beginning of object keys: ${JSON.stringify(prefix)}`)
   return prefix
 }
 
@@ -83,5 +83,5 @@ function booleanOf(value: string): boolean {
 
 /** The URL itself is not repeated: somebody may have put a password into it. */
 function refuse(why: string): never {
-  throw new BlobError('client', `S3 URL: ${why}`)
+  throw new TypeError(`must be like s3://BUCKET/PREFIX?endpoint=URL&region=NAME&pathStyle=true: ${why}`)
 }
