@@ -124,5 +124,6 @@ async function main(): Promise<number> {
 }
 
 process.exitCode = await main()
-// Standard input that was opened and not read to its end would keep the process alive.
-process.stdin.destroy()
+// Standard input that was opened and not read to its end would keep the process alive, and so would an engine that does not answer.
+for (const stream of [process.stdout, process.stderr]) await new Promise((written) => stream.write('', written))
+process.exit()

@@ -4,6 +4,7 @@ import { buildProgram, cliReferenceMarkdown, EXITS } from './cli.ts'
 import type { Context } from './context.ts'
 import { exitFor, sentenceFor } from './exit.ts'
 import { emptyDesk, openDesk } from './testing/desk.ts'
+import { EventLogError } from '../eventlog/eventlog.ts'
 import { StoreError } from '../store/store.ts'
 
 describe('usage', () => {
@@ -118,6 +119,10 @@ describe('exit statuses', () => {
     [new StoreError('not_found', ''), 'missing'],
     [new StoreError('invalid', ''), 'usage'],
     [new StoreError('unavailable', ''), 'unavailable'],
+    [new StoreError('unavailable', '', { cause: Object.assign(new Error('no'), { code: '28P01' }) }), 'denied'],
+    [new StoreError('unavailable', '', { cause: Object.assign(new Error('no'), { code: '3D000' }) }), 'usage'],
+    [new StoreError('unavailable', '', { cause: Object.assign(new Error('no'), { code: '57P03' }) }), 'unavailable'],
+    [new Error('no', { cause: Object.assign(new Error('no'), { name: 'SignatureDoesNotMatch' }) }), 'denied'],
     [Object.assign(new Error('no'), { code: 'EACCES' }), 'denied'],
     [Object.assign(new Error('no'), { code: 'ECONNREFUSED' }), 'unavailable'],
     [Object.assign(new Error('no'), { fault: 'timeout' }), 'unavailable'],
@@ -125,6 +130,21 @@ describe('exit statuses', () => {
     [new TypeError('a bug'), 'failure'],
     ['text', 'failure'],
   ] as const)('%s is %s', (thrown, exit) => expect(exitFor(thrown)).toBe(exit))
+
+  test('an event log that does not answer has a name', async () => {
+    const topics = () => Promise.reject(new EventLogError('server', 'event log: no answer'))
+    const environment = { EVENT_LOG_URL: 'kafka://127.0.0.1:1' }
+    const { status, stderr } = await emptyDesk().run('topics plan', { environment, engines: { topics } })
+    expect({ status, stderr }).toEqual({
+      status: 6,
+      stderr: 'ingestctl: event log: no answer (EVENT_LOG_URL kafka://127.0.0.1:1)\n',
+    })
+  })
+
+  test('an engine that cannot be closed keeps nobody', async () => {
+    const close = () => new Promise<void>(() => {})
+    expect((await emptyDesk().run('version', { engines: { close } })).status).toBe(0)
+  })
 
   test('only a bug shows its stack', () => {
     expect(sentenceFor(new StoreError('conflict', 'exists'))).toBe('exists')

@@ -4,12 +4,14 @@
 // that only read create nothing, take no lock, and work beside running daemons.
 
 import { Command, CommanderError, Option } from 'commander'
+import { EventLogError } from '../eventlog/eventlog.ts'
 import { DOMAINS, MAILBOXES, TENANTS } from './commands/directory.ts'
 import { DLQ, EVENTS, QUARANTINE, REPLAY, SPOOL, TOPICS } from './commands/flow.ts'
 import { DOCUMENTS, MESSAGES, SEARCH, TRACE } from './commands/messages.ts'
 import { CONFIG, DOCTOR, HEALTH, SEND, STATUS, DB } from './commands/operate.ts'
 import { completion, SHELLS } from './completion.ts'
 import type { Context } from './context.ts'
+import { inTime } from './deadline.ts'
 import { EXITS, exitFor, sentenceFor, type Exit } from './exit.ts'
 import { Closed } from './output.ts'
 import { addNoun, addVerb, examplesText, type Call, type Noun, type Result, type Verb } from './tree.ts'
@@ -90,6 +92,9 @@ const completionVerb = (program: Command): Verb => ({
   run: completion(program),
 })
 
+/** What a command did is done before its engines are closed: one that does not answer keeps nobody longer than this. */
+const CLOSE_MAX_MS = 2000
+
 /** Runs one command line (without program names) and resolves with its exit status. Never rejects, and closes the engines. */
 export async function run(argv: readonly string[], context: Context): Promise<number> {
   const result: Result = { exit: 'ok' }
@@ -103,7 +108,7 @@ export async function run(argv: readonly string[], context: Context): Promise<nu
     status = EXITS[reported(error, context)].status
   }
   try {
-    await context.engines.close()
+    await inTime(context.clock, CLOSE_MAX_MS, context.engines.close())
   } catch (error) {
     return status === 0 ? EXITS[reported(error, context)].status : status
   }
@@ -111,11 +116,14 @@ export async function run(argv: readonly string[], context: Context): Promise<nu
 }
 
 /** Says on stderr what went wrong, unless it was said or needs no saying. */
-function reported(error: unknown, { streams, signal }: Context): Exit {
+function reported(error: unknown, context: Context): Exit {
+  const { streams, signal } = context
   if (error instanceof Closed) return 'ok' // `| head` has seen enough
   if (error instanceof CommanderError) return error.exitCode === 0 ? 'ok' : 'usage'
   const exit = signal.aborted ? 'interrupted' : exitFor(error)
-  const sentence = sentenceFor(error)
+  // Kafka's errors do not say who did not answer.
+  const place = error instanceof EventLogError ? ` (EVENT_LOG_URL ${context.config().eventLogUrl})` : ''
+  const sentence = sentenceFor(error) + place
   if (sentence !== '' && !(error instanceof Error && error.name === 'AbortError'))
     streams.err.write(`ingestctl: ${sentence}\n`)
   return exit

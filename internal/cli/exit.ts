@@ -47,6 +47,27 @@ const WORDS: Record<string, Exit> = {
   ETIMEDOUT: 'unavailable',
 }
 
+/** What an error's causes say more exactly than who passed it on: names and codes of PostgreSQL (appendix A), S3 and kafkajs. */
+const CAUSES: Record<string, Exit> = {
+  '28000': 'denied',
+  '28P01': 'denied',
+  '42501': 'denied',
+  '3D000': 'usage',
+  AccessDenied: 'denied',
+  InvalidAccessKeyId: 'denied',
+  SignatureDoesNotMatch: 'denied',
+  CredentialsProviderError: 'denied',
+  NoSuchBucket: 'usage',
+  KafkaJSSASLAuthenticationError: 'denied',
+}
+
+function exitOfCause(thrown: Error): Exit | undefined {
+  const { name, cause } = thrown
+  const code = (thrown as { code?: unknown }).code
+  const exit = [code, name].map((word) => CAUSES[String(word)]).find((each) => each !== undefined)
+  return exit ?? (cause instanceof Error ? exitOfCause(cause) : undefined)
+}
+
 const NAMES: Record<string, Exit> = { ConfigError: 'usage', AbortError: 'interrupted' }
 
 /** The word of an error that its thrower foresaw. */
@@ -59,7 +80,7 @@ function wordOf(thrown: Error): string | undefined {
 export function exitFor(thrown: unknown): Exit {
   if (thrown instanceof CliError) return thrown.exit
   if (!(thrown instanceof Error)) return 'failure'
-  return NAMES[thrown.name] ?? WORDS[wordOf(thrown) ?? ''] ?? 'failure'
+  return exitOfCause(thrown) ?? NAMES[thrown.name] ?? WORDS[wordOf(thrown) ?? ''] ?? 'failure'
 }
 
 /** What a person reads: a sentence, and the stack only of what nobody foresaw. */

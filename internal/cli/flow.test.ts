@@ -321,12 +321,17 @@ describe('status', () => {
     expect((await desk.run('status')).status).toBe(1)
   })
 
-  test('is 2 when mail waits and the store is out of reach, and says how much waits', async () => {
+  test('is 2 when mail waits and no engine is there, and says how much waits', async () => {
     const desk = emptyDesk()
     await spooled(desk, ids.entryId(), Buffer.from('x\r\n'))
     const { status, stdout } = await desk.run('status --json')
     expect(status).toBe(2)
-    expect(JSON.parse(stdout)).toMatchObject({ spool: { value: { entries: 1 } }, engines: { level: 'crit' } })
+    expect(JSON.parse(stdout)).toMatchObject({
+      spool: { value: { entries: 1 } },
+      store: { level: 'crit' },
+      'event log': { level: 'crit' },
+      disk: { level: 'ok' },
+    })
   })
 
   test('is 2 below the free space that mail needs', async () => {

@@ -1,10 +1,20 @@
 // status: how it goes, in one screen, with an exit status for cron. health: what a container's probe asks.
 
 import { get } from 'node:http'
+import { existsSync } from 'node:fs'
 import { statfs } from 'node:fs/promises'
-import { countByStatus, listCheckpoints, listMessages, outboxState, type Store } from '../store/store.ts'
+import type { EventLog, Keeping } from '../eventlog/eventlog.ts'
+import {
+  countByStatus,
+  listCheckpoints,
+  listMessages,
+  outboxState,
+  type Checkpoint,
+  type Store,
+} from '../store/store.ts'
 import type { Context } from './context.ts'
-import { CliError, exitFor, type Exit } from './exit.ts'
+import { inTime } from './deadline.ts'
+import { CliError, type Exit } from './exit.ts'
 import { lockFindings } from './locks.ts'
 import { timeText } from './message-row.ts'
 import { countText, durationText, sizeText } from './quantity.ts'
@@ -24,6 +34,10 @@ export const THRESHOLDS = {
   outboxMs: { warn: 60_000, crit: 900_000 },
 } as const
 
+/** Every engine says in this time how it goes, or counts as out of reach. */
+const LOOK_MAX_MS = 3000
+const INGEST = 'mail.ingest.v1'
+
 interface Fact {
   name: string
   level: Level
@@ -40,7 +54,7 @@ export async function status(call: Call): Promise<Exit> {
     ...(await serviceFacts(context)),
     ...(await spoolFacts(context)),
     ...(await engineFacts(context)),
-    await diskFact(context),
+    ...(await diskFacts(context)),
   ]
   const worst = LEVELS[Math.max(...facts.map(({ level }) => LEVELS.indexOf(level)))] ?? 'ok'
   const paints = { ok: 'green', warn: 'yellow', crit: 'red' } as const
@@ -90,15 +104,35 @@ async function serviceFacts(context: Context): Promise<Fact[]> {
   return [{ name: 'service', level: 'warn', text: 'no process of this machine takes mail', value: [] }]
 }
 
-/** Store and event log. Where one is out of reach, the spool's numbers are told all the same, unless there are none. */
+/** Store and event log. What is out of reach is critical, and everything else is told all the same. */
 async function engineFacts(context: Context): Promise<Fact[]> {
+  const { eventLogUrl } = context.config()
+  const store = await looked(context, { name: 'store', setting: 'DATABASE_URL' }, async () => {
+    const open = await context.engines.store('read')
+    return { facts: await storeFacts(context, open), checkpoints: await listCheckpoints(open) }
+  })
+  const log = await looked(context, { name: 'event log', setting: `EVENT_LOG_URL ${eventLogUrl}` }, async () => {
+    const open = await context.engines.log('read')
+    return { facts: await logFacts(context, open, 'checkpoints' in store ? store.checkpoints : []) }
+  })
+  return [...store.facts, ...log.facts]
+}
+
+/** What `look` finds in an engine in time; else the one fact that it could not. */
+async function looked<T extends { facts: Fact[] }>(
+  context: Context,
+  { name, setting }: { name: string; setting: string },
+  look: () => Promise<T>,
+): Promise<T | { facts: Fact[] }> {
+  const failed = (why: string) => ({
+    facts: [{ name, level: 'crit', text: `${why} (${setting})`, value: why } as const],
+  })
   try {
-    const store = await context.engines.store('read')
-    return [...(await storeFacts(context, store)), ...(await lagFacts(context, store))]
+    return (await inTime(context.clock, LOOK_MAX_MS, look())) ?? failed(`no answer in ${durationText(LOOK_MAX_MS)}`)
   } catch (error) {
-    if (!(error instanceof Error) || exitFor(error) !== 'unavailable') throw error
-    if ((await sizeOfSpool(context)) === 0) throw error
-    return [{ name: 'engines', level: 'crit', text: error.message, value: error.message }]
+    // Where there is neither a store nor mail, nothing was ever started, which is no trouble.
+    if (error instanceof CliError && name === 'store' && (await sizeOfSpool(context)) === 0) throw error
+    return failed((error as Error).message)
   }
 }
 
@@ -128,10 +162,12 @@ async function storeFacts(context: Context, store: Store): Promise<Fact[]> {
   ]
 }
 
-/** What a consumer group has not applied yet of a topic: how many events, and since when the oldest of them waits. */
-async function lagFacts({ engines, clock }: Context, store: Store): Promise<Fact[]> {
-  const log = await engines.log('read')
-  const checkpoints = await listCheckpoints(store)
+/** What each consumer group has not applied yet of a topic: how many events, and since when the oldest of them waits. */
+async function logFacts(
+  { clock }: Context,
+  log: EventLog & Keeping,
+  checkpoints: readonly Checkpoint[],
+): Promise<Fact[]> {
   const groups = [...new Set(checkpoints.map(({ group, topic }) => `${group} ${topic}`))]
   const { warn, crit } = THRESHOLDS.lagMs
   const facts = groups.map(async (name): Promise<Fact> => {
@@ -152,15 +188,20 @@ async function lagFacts({ engines, clock }: Context, store: Store): Promise<Fact
     const text = countText(events, 'event') + (behindMs > 0 ? `, for more than ${durationText(behindMs)}` : '')
     return { name: `lag ${name}`, level: LEVELS[worst] ?? 'crit', text, value: { events, behindMs, partitions } }
   })
-  return Promise.all(facts)
+  if (facts.length > 0) return Promise.all(facts)
+  const events = (await log.ends(INGEST)).reduce((sum, { offset }) => sum + offset, 0)
+  return [{ name: 'event log', level: 'ok', text: `${countText(events, 'event')} in ${INGEST}`, value: events }]
 }
 
-async function diskFact(context: Context): Promise<Fact> {
+/** Free space of the node; none where this machine has no directory of ours. */
+async function diskFacts(context: Context): Promise<Fact[]> {
   const { spoolFreeMin, spoolFreeResume, dataDir, spoolDir } = context.config()
-  const { bavail, bsize } = await statfs(spoolDir).catch(() => statfs(dataDir))
+  const dir = [spoolDir, dataDir].find((each) => existsSync(each))
+  if (dir === undefined) return []
+  const { bavail, bsize } = await statfs(dir)
   const free = bavail * bsize
   const level = free < spoolFreeMin ? 'crit' : free < spoolFreeResume * 2 ? 'warn' : 'ok'
-  return { name: 'disk', level, text: `${sizeText(free)} free`, value: free }
+  return [{ name: 'disk', level, text: `${sizeText(free)} free`, value: free }]
 }
 
 const PROBE_TIMEOUT_MS = 5000
@@ -201,13 +242,9 @@ export async function answerOf(
     request.on('error', reject)
     stop.signal.addEventListener('abort', () => request.destroy())
   })
-  const late = clock.sleep(PROBE_TIMEOUT_MS, stop.signal).then(
-    () => 'late' as const,
-    () => 'late' as const, // aborted once the answer is there
-  )
   try {
-    const answer = await Promise.race([asked, late])
-    if (answer === 'late') throw new Error('no answer in 5 s')
+    const answer = await inTime(clock, PROBE_TIMEOUT_MS, asked)
+    if (answer === undefined) throw new Error('no answer in 5 s')
     return answer
   } finally {
     stop.abort()

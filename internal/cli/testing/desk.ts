@@ -53,6 +53,8 @@ export interface RunOptions {
   environment?: Record<string, string>
   signal?: AbortSignal
   terminal?: boolean
+  /** Instead of the desk's own. */
+  engines?: Partial<Context['engines']>
 }
 
 export interface Desk {
@@ -159,6 +161,7 @@ function contextOf(dataDir: string, options: RunOptions & { out: Writable; err: 
       close: async () => {
         for (const engine of opened) await engine.close()
       },
+      ...options.engines,
     },
     clock,
     ids,
