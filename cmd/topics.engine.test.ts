@@ -35,6 +35,11 @@ async function topics(line: string, settings: Record<string, string> = {}) {
 test('topics are planned, made once, changed by settings, and not where that would break the order of keys', async () => {
   const made = TOPICS.map((topic) => `create ${topic}`)
   expect(await topics('plan')).toMatchObject({ status: 0, steps: made })
+  const tooMany = await topics('apply', { KAFKA_REPLICATION: '3' })
+  expect(tooMany).toMatchObject({ status: 5, steps: [] })
+  expect(tooMany.stderr).toMatch(
+    /nothing was changed: .* 3 copies \(KAFKA_REPLICATION\), and the cluster has brokers for 1/,
+  )
   expect(await topics('apply')).toMatchObject({ status: 0, steps: made })
   expect(await topics('plan')).toMatchObject({ status: 0, steps: [] })
 

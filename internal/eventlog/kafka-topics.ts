@@ -26,7 +26,9 @@ export function kafkaTopics(
   return {
     async plan(settings, permitted) {
       const wanted = wantedTopics(settings)
-      return planTopics(wanted, await desk.ask((admin) => currentTopics(admin, wanted)), permitted)
+      const current = await desk.ask((admin) => currentTopics(admin, wanted))
+      const { brokers } = await desk.ask((admin) => admin.describeCluster())
+      return planTopics(wanted, current, { ...permitted, brokers: brokers.length })
     },
     async apply(steps) {
       const refused = steps.find((step) => step.do === 'refuse')

@@ -155,6 +155,14 @@ describe('topics', () => {
     ])
   })
 
+  test('more copies than there are brokers are refused, and what is missing is told all the same', () => {
+    expect(planTopics(wanted.slice(0, 1), [], { brokers: 1 }).map(stepText)).toEqual([
+      'refused: org.mail.ingest.v1 is to have 3 copies (KAFKA_REPLICATION), and the cluster has brokers for 1',
+      'create org.mail.ingest.v1: 12 partitions, 3 replicas',
+    ])
+    expect(planTopics(wanted, wanted, { brokers: 1 })).toEqual([])
+  })
+
   test('one replica may be away, and a single one may not', () => {
     const least = (replication: number) => wantedTopics({ prefix: '', replication })[0]?.config['min.insync.replicas']
     expect([1, 2, 3, 5].map(least)).toEqual(['1', '1', '2', '4'])

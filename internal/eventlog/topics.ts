@@ -75,17 +75,26 @@ export function wantedTopics(settings: TopicSettings): TopicShape[] {
   ]
 }
 
-/** What is to be done, nothing if all is as wanted. `acceptReordering` lets partitions grow although keys move. */
+/**
+ * What is to be done, nothing if all is as wanted. `acceptReordering` lets partitions grow although keys move; `brokers` is how
+ * many there are to hold a copy each.
+ */
 export function planTopics(
   wanted: readonly TopicShape[],
   current: readonly TopicShape[],
-  { acceptReordering = false }: { acceptReordering?: boolean } = {},
+  { acceptReordering = false, brokers = Infinity }: { acceptReordering?: boolean; brokers?: number } = {},
 ): TopicStep[] {
   const there = new Map(current.map((topic) => [topic.name, topic]))
   return wanted.flatMap((topic) => {
     const now = there.get(topic.name)
-    return now === undefined ? [{ do: 'create', topic } as const] : stepsFor(topic, now, acceptReordering)
+    return now === undefined ? stepsToMake(topic, brokers) : stepsFor(topic, now, acceptReordering)
   })
+}
+
+function stepsToMake(topic: TopicShape, brokers: number): TopicStep[] {
+  const { replication } = topic
+  const why = `is to have ${replication} copies (KAFKA_REPLICATION), and the cluster has brokers for ${brokers}`
+  return [...(replication > brokers ? [{ do: 'refuse', topic, why } as const] : []), { do: 'create', topic }]
 }
 
 function stepsFor(topic: TopicShape, now: TopicShape, acceptReordering: boolean): TopicStep[] {
