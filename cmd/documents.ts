@@ -7,7 +7,7 @@ import { systemClock, systemIds } from '../internal/daemon/daemon.ts'
 import { eventCatalogueMarkdown } from '../internal/eventlog/catalogue.ts'
 import { asyncapiText } from '../internal/eventlog/asyncapi.ts'
 import { schemaFiles } from '../internal/eventlog/eventlog.ts'
-import { QUARANTINE_REASONS } from '../internal/message/message.ts'
+import { QUARANTINE_MEANINGS } from '../internal/indexer/indexer.ts'
 import { VERSION } from './version.ts'
 
 /** A file by its path from the root. */
@@ -17,12 +17,11 @@ export interface GeneratedFile {
 }
 
 export function generatedFiles(): GeneratedFile[] {
-  const reasons = Object.fromEntries(Object.entries(QUARANTINE_REASONS).map(([name, { meaning }]) => [name, meaning]))
   return [
     { path: 'docs/settings.md', text: settingsMarkdown() },
     { path: 'deploy/env.example', text: envExample() },
     { path: 'docs/cli.md', text: cliReferenceMarkdown(buildProgram(nothing())) },
-    { path: 'docs/events.md', text: eventCatalogueMarkdown(reasons) },
+    { path: 'docs/events.md', text: eventCatalogueMarkdown(QUARANTINE_MEANINGS) },
     ...schemaFiles(),
     { path: 'schemas/asyncapi.json', text: asyncapiText() },
   ]

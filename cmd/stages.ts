@@ -3,6 +3,9 @@
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Config } from '../internal/config/config.ts'
+import { dnsLookups } from '../internal/authentication/lookups.ts'
+import { mailAuthenticator } from '../internal/authentication/mailauth.ts'
+import type { Authenticator } from '../internal/authentication/authentication.ts'
 import { random, type Check, type Part } from '../internal/daemon/daemon.ts'
 import { refreshDirectory, Refresher } from '../internal/directory/refresher.ts'
 import { openDirectory } from '../internal/directory/snapshot.ts'
@@ -103,6 +106,7 @@ export async function startSmtpd(around: Surroundings, options: SmtpdOptions): P
     },
     directory,
     spool,
+    ...authenticatorOf(around),
     clock,
     ids,
     log,
@@ -144,6 +148,23 @@ const throttleLimits = (config: Config): ThrottleLimits => ({
   domainMessageRate: config.smtpDomainMessageRate,
   domainByteRate: config.smtpDomainByteRate,
 })
+
+function authenticatorOf({ config, clock, log, registry }: Surroundings): { authenticator?: Authenticator } {
+  const { smtpAuthentication, smtpAuthenticationTimeoutMs, smtpDnsServers, smtpHostname } = config
+  if (smtpAuthentication === 'off') return {}
+  const lookups = dnsLookups({ servers: smtpDnsServers, clock })
+  return {
+    authenticator: mailAuthenticator({
+      hostname: smtpHostname,
+      lookups,
+      timeoutMs: smtpAuthenticationTimeoutMs,
+      loopback: smtpAuthentication === 'all',
+      clock,
+      log,
+      registry,
+    }),
+  }
+}
 
 function postmasterOf(address: string): Mailbox {
   const mailbox = parsePath(address)

@@ -43,6 +43,7 @@ const LAYERS: Record<string, number> = {
   'internal/envelope': 0,
   'internal/config': 0,
   'internal/ports': 0,
+  'internal/authentication': 1,
   'internal/message': 1,
   'internal/blob': 1,
   'internal/eventlog': 1,
@@ -60,6 +61,7 @@ const LAYERS: Record<string, number> = {
 const ALLOWED_EQUALS = new Set(['internal/store > internal/eventlog', 'internal/envelope > internal/ports'])
 
 const HOMES: Record<string, readonly string[]> = {
+  mailauth: ['internal/authentication'],
   mailparser: ['internal/message'],
   htmlparser2: ['internal/message'],
   libmime: ['internal/message'],
@@ -73,6 +75,7 @@ const HOMES: Record<string, readonly string[]> = {
   commander: ['internal/cli'],
   nodemailer: ['internal/cli'],
   '@prometheus-io/client': [
+    'internal/authentication',
     'internal/message',
     'internal/blob',
     'internal/eventlog',

@@ -59,6 +59,8 @@ describe('usage', () => {
     'tenants',
     'domains',
     'mailboxes',
+    'policy',
+    'senders',
     'config',
     'db',
   ])('`%s` alone prints what it can do, with examples', async (noun) => {
@@ -105,7 +107,7 @@ test('`db migrate` makes the store what this release wants, and says first what 
     expect(status).toBe(0)
     return (JSON.parse(stdout) as { step: string }[]).map(({ step }) => step)
   }
-  const all = ['0001-initial', '0002-months', '0004-domain-options']
+  const all = ['0001-initial', '0002-months', '0004-domain-options', '0005-sender-policies']
   expect(await steps('db migrate --dry-run --json')).toEqual(all)
   expect(existsSync(desk.dataDir)).toBe(false)
   expect(await steps('db migrate --json')).toEqual(all)
@@ -215,6 +217,29 @@ describe('tenants, domains, mailboxes', () => {
     )
   })
 
+  test('a tenant has a policy on senders, and names some', async () => {
+    const desk = await openDesk()
+    expect(await desk.json('policy show acme')).toEqual({
+      tenant: 'acme',
+      spf_fail: 'none',
+      dmarc_reject: 'none',
+      unauthenticated: 'none',
+    })
+    const set = 'policy set acme --spf-fail tag --dmarc-reject reject'
+    expect(await desk.json(set)).toMatchObject({ spf_fail: 'tag', dmarc_reject: 'reject', unauthenticated: 'none' })
+    expect((await desk.run('policy show acme')).stdout).toMatch(/dmarc reject +reject/)
+    expect(await desk.json('senders block Noise@Example.ORG --tenant acme')).toMatchObject({
+      sender: 'noise@example.org',
+      listing: 'block',
+    })
+    await desk.run('senders allow lists.example.org --tenant acme')
+    expect((await desk.run('senders list --plain')).stdout).toBe(
+      'lists.example.org\tallow\tacme\nnoise@example.org\tblock\tacme\n',
+    )
+    await desk.run('senders remove noise@example.org --tenant acme')
+    expect(await desk.json('senders list --tenant acme')).toHaveLength(1)
+  })
+
   test.each([
     ['tenants add acme', 5],
     ['tenants add Bad_Slug', 2],
@@ -224,6 +249,12 @@ describe('tenants, domains, mailboxes', () => {
     ['domains set mail.localhost', 2],
     ['domains set mail.localhost --anti-enumeration maybe', 2],
     ['domains set mail.localhost --catch-all nobody@mail.localhost', 3],
+    ['policy show nobody', 3],
+    ['policy set acme', 2],
+    ['policy set acme --spf-fail bounce', 2],
+    ['senders block x.example --tenant nobody', 3],
+    ['senders remove x.example --tenant acme', 3],
+    ['senders allow not!a!domain --tenant acme', 2],
   ])('`%s` ends with %i', async (line, status) => {
     const desk = await openDesk()
     expect((await desk.run(line)).status).toBe(status)

@@ -9,6 +9,7 @@ import { DOMAINS, MAILBOXES, TENANTS } from './commands/directory.ts'
 import { DLQ, EVENTS, QUARANTINE, REPLAY, SPOOL, TOPICS } from './commands/flow.ts'
 import { DOCUMENTS, MESSAGES, SEARCH, TRACE } from './commands/messages.ts'
 import { CONFIG, DOCTOR, HEALTH, SEND, STATUS, DB } from './commands/operate.ts'
+import { POLICY, SENDERS } from './commands/senders.ts'
 import { completion, SHELLS } from './completion.ts'
 import type { Context } from './context.ts'
 import { inTime } from './deadline.ts'
@@ -32,6 +33,8 @@ const NOUNS: readonly Noun[] = [
   TENANTS,
   DOMAINS,
   MAILBOXES,
+  POLICY,
+  SENDERS,
   TOPICS,
   DB,
   CONFIG,

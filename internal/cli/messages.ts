@@ -1,7 +1,8 @@
 // messages list, show, raw, search: the store's rows and the bytes as received.
 
 import { pipeline } from 'node:stream/promises'
-import type { MessageMeta } from '../envelope/envelope.ts'
+import { handedOn } from '../authentication/authentication.ts'
+import type { Envelope, MessageMeta } from '../envelope/envelope.ts'
 import { listMessages, parseQuery, searchMessages, MESSAGE_STATUSES } from '../store/store.ts'
 import type { Message, MessageFilter, MessageStatus, Page, PageWant, Store } from '../store/store.ts'
 import { CliError } from './exit.ts'
@@ -119,18 +120,20 @@ export async function raw(call: Call<{ withTrace?: boolean }>): Promise<void> {
     throw new CliError('usage', 'raw writes bytes, not rows; leave out --json, --ndjson and --plain')
   const row = await findOne(context, call.args[0] ?? '')
   const source = row.rawKey === '' ? await openWaiting(context, row.entryId) : await openStored(call, row)
-  if (options.withTrace === true) {
-    const { returnPath, received } = source.traceHeaders
-    await output.data(Buffer.from(returnPath + received))
+  const { withTrace = false } = options
+  if (withTrace) {
+    const { returnPath, authenticationResults = '', received } = source.traceHeaders
+    await output.data(Buffer.from(returnPath + authenticationResults + received))
   }
-  await pipeline(source.body, async (chunks: AsyncIterable<Uint8Array>) => {
+  const octets = withTrace ? handedOn(source.body, context.config().smtpHostname) : source.body
+  await pipeline(octets, async (chunks: AsyncIterable<Uint8Array>) => {
     for await (const chunk of chunks) await output.data(chunk)
   })
 }
 
 async function openStored({ context, options }: Call<{ withTrace?: boolean }>, row: MessageJson) {
   const blobs = await context.engines.blobs()
-  const traceHeaders = { returnPath: '', received: '' }
+  const traceHeaders: Envelope['traceHeaders'] = { returnPath: '', received: '' }
   if (options.withTrace === true) {
     const { body } = await objectAt(context, row.metaKey)
     const meta = JSON.parse(Buffer.concat(await body.toArray()).toString('utf8')) as MessageMeta

@@ -64,6 +64,18 @@ export async function redrive(call: Call<Running & Selection>): Promise<Exit | v
   await started(call, { selector: { by: 'filter', filter }, what: `in quarantine${filterText(call.options)}` })
 }
 
+/** Takes in what a policy set aside, whatever the policy says. */
+export async function release(call: Call<Running>): Promise<Exit | void> {
+  const rows = await rowsOf(call)
+  mustBe(rows, 'QUARANTINED')
+  const others = rows.filter((row) => row.reason !== 'policy')
+  if (others.length > 0) {
+    const list = others.map((row) => `  ${row.id}  ${row.reason}`).join('\n')
+    throw new CliError('conflict', `only what a policy set aside can be released; nothing was done:\n${list}`)
+  }
+  return await started(call, { ...byIds(rows), force: 'duplicate' })
+}
+
 export async function retry(call: Call<Running>): Promise<Exit | void> {
   return await started(call, byIds(await rowsOf(call)))
 }

@@ -31,6 +31,12 @@ describe('settings', () => {
     expect(config.eventLogUrl).toBe(`sqlite:${process.cwd()}/there/events.db`)
   })
 
+  test('DNS servers are addresses, with or without ports', () => {
+    const servers = '192.0.2.53, 127.0.0.1:5353,2001:db8::53,[::1]:5353'
+    expect(loadConfig({ SMTP_DNS_SERVERS: servers }).smtpDnsServers).toEqual(servers.split(/, ?/))
+    expect(loadConfig({}).smtpDnsServers).toEqual([])
+  })
+
   test('all problems are reported together', () => {
     const problems = problemsOf({ SMTP_PORT: 'x', PARSER_PROCESSES: '0', METRICS_LISTEN: '0.0.0.0:9090' })
     expect(problems).toMatch(/SMTP_PORT/)
@@ -65,6 +71,10 @@ describe('settings', () => {
     ['DATABASE_URL', 'postgresql://u:hunter2@h/x?sslmode=verify_full', 'a mode that would be taken for none'],
     ['DATABASE_URL', 'mysql://u:hunter2@h/x', 'no adapter'],
     ['DATABASE_URL', 'hunter2', 'no scheme'],
+    ['SMTP_DNS_SERVERS', 'dns.example', 'a name needs a DNS'],
+    ['SMTP_DNS_SERVERS', '192.0.2.53:0', 'no port'],
+    ['SMTP_DNS_SERVERS', '192.0.2.53,', 'an empty one'],
+    ['SMTP_AUTHENTICATION', 'yes', 'not in the set'],
   ])('%s=%s is refused (%s)', (env, value, _why) => {
     const problem = problemsOf({ [env]: value })
     expect(problem).toMatch(new RegExp(`${env}: must (be|have|hold|name) `))

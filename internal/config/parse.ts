@@ -1,7 +1,7 @@
 // Parsers of setting values. Each returns the value or throws a TypeError whose message completes "SMTP_PORT: ...".
 // A bad limit is refused, never replaced by a default: NaN would turn a guard off.
 
-import { BlockList, isIPv4, isIPv6 } from 'node:net'
+import { BlockList, isIP, isIPv4, isIPv6 } from 'node:net'
 import { isAbsolute, resolve } from 'node:path'
 
 const refuse = (what: string, text: string): never => {
@@ -65,6 +65,17 @@ export const networks = (value: string): BlockList => {
     list.addSubnet(address, length, width === 32 ? 'ipv4' : 'ipv6')
   }
   return list
+}
+
+/** Addresses of servers, each with or without a port, separated by commas; or nothing. */
+export const ipAddresses = (value: string): string[] =>
+  value === '' ? [] : value.split(',').map((each) => ipAddress(each.trim(), value))
+
+function ipAddress(each: string, all: string): string {
+  const [, address = each, port = '53'] =
+    /^\[([^\]]*)\](?::(\d{1,5}))?$/.exec(each) ?? /^([\d.]+):(\d{1,5})$/.exec(each) ?? []
+  const valid = isIP(address) !== 0 && Number(port) >= 1 && Number(port) <= 65_535
+  return valid ? each : refuse('addresses like 192.0.2.53 or [2001:db8::53]:53, separated by commas', all)
 }
 
 export interface Listen {

@@ -73,6 +73,9 @@ export const SETTINGS = {
   smtpMinDataRate: setting('SMTP_MIN_DATA_RATE', parse.whole(0, 1_000_000), '500', 'Bytes a second that content has to come in with; slower senders use up SMTP_IDLE_TIMEOUT_MS. 0 for none.', 'bytes'),
   smtpGreetingDelayMs: setting('SMTP_GREETING_DELAY_MS', parse.whole(0, 6000), '0', 'Wait before the banner; who talks meanwhile gets 554 5.5.1.', 'ms'),
   smtpDrainTimeoutMs: setting('SMTP_DRAIN_TIMEOUT_MS', parse.whole(0, 600_000), '30000', 'On shutdown, how long transfers under way may take to finish.', 'ms'),
+  smtpAuthentication: setting('SMTP_AUTHENTICATION', parse.oneOf('on', 'off', 'all'), 'on', 'Whether SPF, DKIM, DMARC and ARC of mail are checked: `on` for clients other than this machine, `all` for those of loopback as well, `off`.'),
+  smtpAuthenticationTimeoutMs: setting('SMTP_AUTHENTICATION_TIMEOUT_MS', parse.whole(100, 60_000), '10000', 'From the end of a mail, how long the DNS is waited for; what it has not told by then is temperror, and the mail is taken.', 'ms'),
+  smtpDnsServers: setting('SMTP_DNS_SERVERS', parse.ipAddresses, '', 'DNS servers, `ADDRESS` or `ADDRESS:PORT` (IPv6 in brackets), separated by commas; empty for those of the system.'),
   postmasterMailbox: setting('POSTMASTER_MAILBOX', parse.address, (of) => `postmaster@${of('SMTP_DOMAIN')}`, 'Mailbox that gets postmaster@ and abuse@ of every hosted domain that has none of its own.'),
 
   spoolDir: setting('SPOOL_DIR', parse.path, (of) => `${of('DATA_DIR')}/spool`, 'Directory of accepted mail; on a local disk that honours fsync.'),

@@ -3,7 +3,15 @@
 //
 // The rules are here and pure; where the rows come from is the adapter's matter (snapshot.ts).
 
-import { addressKey, type Mailbox } from '../envelope/envelope.ts'
+import {
+  addressKey,
+  NO_POLICY,
+  type Listing,
+  type Mailbox,
+  type PolicyAction,
+  type PolicyRule,
+  type SenderPolicy,
+} from '../envelope/envelope.ts'
 
 export interface TenantRow {
   /** Kebab-case, case-sensitive. */
@@ -35,10 +43,26 @@ export interface MailboxRow {
   enabled: boolean
 }
 
+/** One line of a tenant's table; what has none is not acted upon. */
+export interface PolicyRow {
+  tenant: string
+  rule: PolicyRule
+  action: PolicyAction
+}
+
+/** A sender that a tenant named: `local@domain` or a domain, in lower case, domains in A-labels. */
+export interface SenderRow {
+  tenant: string
+  sender: string
+  listing: Listing
+}
+
 export type DirectoryRow =
   | ({ kind: 'tenant' } & TenantRow)
   | ({ kind: 'domain' } & DomainRow)
   | ({ kind: 'mailbox' } & MailboxRow)
+  | ({ kind: 'policy' } & PolicyRow)
+  | ({ kind: 'sender' } & SenderRow)
 
 /** Everything a snapshot is made from, in any order; read once and never held as a whole. */
 export type DirectoryRows = Iterable<DirectoryRow> | AsyncIterable<DirectoryRow>
@@ -55,9 +79,12 @@ export type Route =
   | { kind: 'suspended' }
   | { kind: 'unavailable' }
 
-/** What smtpd asks. Never throws: trouble of ours is `unavailable`. */
+/** What smtpd asks. Never throws: trouble of ours is `unavailable`, and makes nobody's policy. */
 export interface Directory {
   route(mailbox: Mailbox): Route
+  policy(tenant: string): SenderPolicy
+  /** What the tenant says of a sender by name: of the address, or else of its domain. */
+  listing(tenant: string, sender: Mailbox): Listing | undefined
 }
 
 export interface DirectorySettings {
@@ -75,6 +102,20 @@ export interface Lookups {
   domain(domain: string): DomainRow | undefined
   mailbox(address: string): MailboxRow | undefined
 }
+
+/** What policies need, indexed reads as well. */
+export interface SenderLookups {
+  policies(tenant: string): readonly PolicyRow[]
+  sender(tenant: string, sender: string): SenderRow | undefined
+}
+
+export const policyBy = (lookups: SenderLookups, tenant: string): SenderPolicy => ({
+  ...NO_POLICY,
+  ...Object.fromEntries(lookups.policies(tenant).map(({ rule, action }) => [rule, action])),
+})
+
+export const listingBy = (lookups: SenderLookups, tenant: string, { local, domain }: Mailbox): Listing | undefined =>
+  (lookups.sender(tenant, `${local.toLowerCase()}@${domain}`) ?? lookups.sender(tenant, domain))?.listing
 
 const SLUG = /^[a-z0-9]+(-[a-z0-9]+)*$/
 /** RFC 5321 4.5.1 and RFC 2142 4: always there, in any case. */

@@ -103,7 +103,7 @@ describe('snapshot', () => {
     ['foreign', () => writeFileSync(path, 'not a database')],
     ['empty', () => writeFileSync(path, '')],
     ['cut', () => truncateSync(path, 8192)],
-    ['newer', () => new Database(path).exec('PRAGMA user_version = 2').close()],
+    ['newer', () => new Database(path).exec('PRAGMA user_version = 99').close()],
   ])('a %s new file leaves the last good one in use until a good one comes', async (_what, harm) => {
     await writeSnapshot(path, rows('acme'))
     expect(ask('acme')).toBe('mailbox')
@@ -136,6 +136,25 @@ describe('snapshot', () => {
     writeFileSync(`${path}.tmp`, 'half')
     await writeSnapshot(path, rows('acme'))
     expect(ask('acme')).toBe('mailbox')
+  })
+
+  test('policies and named senders; without a snapshot nobody has any', async () => {
+    const sender = (local: string, domain: string) => ({ local, domain, text: '' })
+    nowMs += 200
+    expect(directory.policy('acme').spf_fail).toBe('none')
+    expect(directory.listing('acme', sender('Ann', 'x.example'))).toBeUndefined()
+    await writeSnapshot(path, [
+      ...rows('acme'),
+      { kind: 'policy', tenant: 'acme', rule: 'spf_fail', action: 'reject' },
+      { kind: 'sender', tenant: 'acme', sender: 'x.example', listing: 'block' },
+      { kind: 'sender', tenant: 'acme', sender: 'ann@x.example', listing: 'allow' },
+    ])
+    nowMs += 200
+    expect(directory.policy('acme')).toEqual({ spf_fail: 'reject', dmarc_reject: 'none', unauthenticated: 'none' })
+    expect(directory.policy('other').spf_fail).toBe('none')
+    expect(directory.listing('acme', sender('bob', 'x.example'))).toBe('block')
+    expect(directory.listing('acme', sender('ANN', 'x.example'))).toBe('allow')
+    expect(directory.listing('other', sender('bob', 'x.example'))).toBeUndefined()
   })
 
   test('100,000 tenants: lookups stay indexed and the process flat', async () => {

@@ -7,9 +7,18 @@ import { open, rename, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import Database from 'better-sqlite3'
-import { addressKey, parseMailbox, type Mailbox } from '../envelope/envelope.ts'
+import {
+  addressKey,
+  NO_POLICY,
+  parseMailbox,
+  type Listing,
+  type Mailbox,
+  type SenderPolicy,
+} from '../envelope/envelope.ts'
 import type { Clock, Log } from '../ports/ports.ts'
 import {
+  listingBy,
+  policyBy,
   routeBy,
   type Directory,
   type DirectoryRow,
@@ -17,7 +26,10 @@ import {
   type DirectorySettings,
   type DomainState,
   type Lookups,
+  type PolicyRow,
   type Route,
+  type SenderLookups,
+  type SenderRow,
 } from './directory.ts'
 
 /** How often, at most, a lookup looks at the file's identity. */
@@ -27,13 +39,15 @@ const ROWS_PER_TURN = 1000
 /** Page cache of a reader. */
 const CACHE_KIB = 2048
 /** Written last; a file without it is not a finished snapshot. */
-const FORMAT = 1
+const FORMAT = 3
 
 const TABLES = `
   CREATE TABLE tenants (slug TEXT PRIMARY KEY, size_max INTEGER, enabled INTEGER NOT NULL) STRICT, WITHOUT ROWID;
   CREATE TABLE domains (domain TEXT PRIMARY KEY, tenant TEXT, state TEXT NOT NULL,
     catch_all TEXT, anti_enumeration INTEGER NOT NULL) STRICT, WITHOUT ROWID;
   CREATE TABLE mailboxes (address TEXT PRIMARY KEY, tenant TEXT NOT NULL, enabled INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+  CREATE TABLE policies (tenant TEXT, rule TEXT, action TEXT NOT NULL, PRIMARY KEY (tenant, rule)) STRICT, WITHOUT ROWID;
+  CREATE TABLE senders (tenant TEXT, sender TEXT, listing TEXT NOT NULL, PRIMARY KEY (tenant, sender)) STRICT, WITHOUT ROWID;
 `
 
 /**
@@ -79,6 +93,8 @@ function insertInto(db: Database.Database): (row: DirectoryRow) => void {
   const tenant = db.prepare('INSERT INTO tenants VALUES (?, ?, ?)')
   const domain = db.prepare('INSERT INTO domains VALUES (?, ?, ?, ?, ?)')
   const mailbox = db.prepare('INSERT INTO mailboxes VALUES (?, ?, ?)')
+  const policy = db.prepare('INSERT INTO policies VALUES (?, ?, ?)')
+  const sender = db.prepare('INSERT INTO senders VALUES (?, ?, ?)')
   return (row) => {
     switch (row.kind) {
       case 'tenant':
@@ -95,6 +111,12 @@ function insertInto(db: Database.Database): (row: DirectoryRow) => void {
         break
       case 'mailbox':
         mailbox.run(keyOf(row.address), row.tenant, Number(row.enabled))
+        break
+      case 'policy':
+        policy.run(row.tenant, row.rule, row.action)
+        break
+      case 'sender':
+        sender.run(row.tenant, row.sender.toLowerCase(), row.listing)
         break
     }
   }
@@ -139,12 +161,14 @@ export function openDirectory(options: DirectoryOptions): SnapshotDirectory {
   const follower = new Follower(options)
   return {
     route: (mailbox) => follower.route(mailbox),
+    policy: (tenant) => follower.policy(tenant),
+    listing: (tenant, sender) => follower.listing(tenant, sender),
     stats: () => follower.stats(),
     close: () => follower.close(),
   }
 }
 
-interface OpenSnapshot extends Lookups {
+interface OpenSnapshot extends Lookups, SenderLookups {
   close(): void
 }
 
@@ -164,16 +188,29 @@ class Follower {
   }
 
   route(mailbox: Mailbox): Route {
+    return this.#read<Route>({ kind: 'unavailable' }, (current) => routeBy(this.#options, current, mailbox))
+  }
+
+  policy(tenant: string): SenderPolicy {
+    return this.#read(NO_POLICY, (current) => policyBy(current, tenant))
+  }
+
+  listing(tenant: string, sender: Mailbox): Listing | undefined {
+    return this.#read<Listing | undefined>(undefined, (current) => listingBy(current, tenant, sender))
+  }
+
+  /** `otherwise` where there is no snapshot or it cannot be read. */
+  #read<T>(otherwise: T, read: (current: OpenSnapshot) => T): T {
     this.#follow()
-    if (this.#current === undefined) return { kind: 'unavailable' }
+    if (this.#current === undefined) return otherwise
     try {
-      return routeBy(this.#options, this.#current, mailbox)
+      return read(this.#current)
     } catch (error) {
       // Once for each file: every RCPT would say the same.
       if (!this.#unreadable)
         this.#options.log.warn({ err: error, path: this.#options.path }, 'directory snapshot cannot be read')
       this.#unreadable = true
-      return { kind: 'unavailable' }
+      return otherwise
     }
   }
 
@@ -233,7 +270,13 @@ function openSnapshot(path: string): OpenSnapshot {
     const mailbox = db.prepare<[string], { address: string; tenant: string; enabled: number }>(
       'SELECT address, tenant, enabled FROM mailboxes WHERE address = ?',
     )
+    const policies = db.prepare<[string], PolicyRow>('SELECT tenant, rule, action FROM policies WHERE tenant = ?')
+    const sender = db.prepare<[string, string], SenderRow>(
+      'SELECT tenant, sender, listing FROM senders WHERE tenant = ? AND sender = ?',
+    )
     return {
+      policies: (slug) => policies.all(slug),
+      sender: (slug, name) => sender.get(slug, name),
       tenant: (slug) => {
         const row = tenant.get(slug)
         return row && { slug: row.slug, sizeMax: row.size_max, enabled: row.enabled !== 0 }

@@ -2,8 +2,27 @@
 // Pure values: no I/O, no clock.
 
 export { addressKey, canonicalDomain, parseMailbox, parsePath, type Mailbox } from './address.ts'
+export {
+  ARC_RESULTS,
+  DKIM_RESULTS,
+  DMARC_RESULTS,
+  IPREV_RESULTS,
+  LISTINGS,
+  NO_POLICY,
+  POLICY_ACTIONS,
+  POLICY_RULES,
+  SPF_RESULTS,
+  type Authentication,
+  type Listing,
+  type PolicyAction,
+  type PolicyRule,
+  type PolicyVerdict,
+  type SenderPolicy,
+} from './authentication.ts'
 export { attachmentKey, eventId, messageId, objectKeys, uuidv5, type ObjectKeys } from './identity.ts'
 export { traceIdOf } from './trace.ts'
+
+import type { Authentication, PolicyVerdict } from './authentication.ts'
 
 /** How an entry came in. SMTP is the first channel; another would append the same kind of entry (R12). */
 export type Source = 'EMAIL'
@@ -16,6 +35,8 @@ export interface Recipient {
   tenant: string
   /** The mailbox it was routed to, `local@domain`: domain in lower-case A-labels, plus tag removed where it is no tenant. */
   mailbox: string
+  /** What its tenant's policy made of the message; absent where it had nothing to say. */
+  policy?: PolicyVerdict
 }
 
 /** A recipient whom nobody here is, and whose sender is not to know it. */
@@ -55,7 +76,9 @@ export interface Envelope {
   /** W3C traceparent begun at MAIL FROM. */
   traceparent: string
   /** Header lines of ours, CRLF-terminated, kept beside the bytes and never mixed into them (RFC 5321 4.4). */
-  traceHeaders: { returnPath: string; received: string }
+  traceHeaders: { returnPath: string; received: string; authenticationResults?: string }
+  /** Absent where it was not asked for (SMTP_AUTHENTICATION). */
+  authentication?: Authentication
 }
 
 /** The `.json` object of one message: the envelope as its tenant may see it, and where and what the raw bytes are. */

@@ -46,7 +46,10 @@ const HEADERS: Readonly<Record<string, { description: string; format?: string }>
   ce_traceparent: { description: 'As traceparent.' },
   ce_replayid: { description: 'Which replay told the event again. Only on replays.' },
   ce_replayof: { description: 'Id of the event told again. Only on replays.' },
-  ce_force: { description: 'duplicate: work is wanted on what would count as a duplicate. Only on replays.' },
+  ce_force: {
+    description:
+      'duplicate: work is wanted on what would count as a duplicate, or what a policy set aside. Only on replays.',
+  },
 }
 
 /** The document as a value. */

@@ -13,7 +13,7 @@ const DELIVERY: Readonly<Record<string, string>> = {
   Unknown:
     'Ignore fields and headers that you do not know. Skip records of a type (`ce_type`) or major version (`ce_dataschema`) that you do not know; do not stop at them. Treat an unknown status, reason or source as "other".',
   Replays:
-    'A replay is new records with the old ids and the headers `ce_replayid` (which replay) and `ce_replayof` (the id told again). Who remembers ids skips them without looking; who wants to do the work again looks for `ce_replayid`. `ce_force` is `duplicate` where the operator asks for work on what would count as a duplicate.',
+    'A replay is new records with the old ids and the headers `ce_replayid` (which replay) and `ce_replayof` (the id told again). Who remembers ids skips them without looking; who wants to do the work again looks for `ce_replayid`. `ce_force` is `duplicate` where the operator asks for work on what would count as a duplicate, or on what a policy set aside.',
   Trace: '`traceparent` is the trace begun at MAIL FROM, the one that the 250 reply quotes.',
   Privacy: "Ids, sizes, digests and the sender's domain; no subjects, bodies or addresses.",
 }

@@ -45,6 +45,10 @@ export class AttachmentsNeeded extends Error {}
 export const isApplied = (row: Message | undefined, event: Received): boolean =>
   row !== undefined && row.status !== 'STORED' && event.replay === undefined
 
+/** An operator wants or wanted the message processed, whatever there is: others with its id, or a policy. */
+export const isForced = (row: Message | undefined, event: Received): boolean =>
+  row?.forced === true || event.replay?.force === 'duplicate'
+
 /** Applies a judgement. Doing it twice changes nothing but the time of indexing. */
 export async function applyJudgement(tx: Tx, applying: Applying): Promise<Applied> {
   const { event, judgement } = applying
@@ -112,7 +116,7 @@ async function applyParsed(
   const { draft, header, linked } = reading
   const role = await takeRole(tx, { ...draft, isNew: before === undefined }, header, changes)
   // Remembered, so that a later replay of everything does not take back what an operator decided.
-  const forced = before?.forced === true || event.replay?.force === 'duplicate'
+  const forced = isForced(before, event)
   const processed = role.duplicateOf === null || forced
   if (processed && !uploaded) throw new AttachmentsNeeded()
   const move: MessageMove = role.duplicateOf === null ? 'parsed' : forced ? 'forced' : 'repeated'

@@ -14,7 +14,7 @@ import {
   type Store,
   type Tx,
 } from '../store/store.ts'
-import { applyJudgement, AttachmentsNeeded, isApplied, type Applied } from './apply.ts'
+import { applyJudgement, AttachmentsNeeded, isApplied, isForced, type Applied } from './apply.ts'
 import { examine, Fault, Outage, noProgress, type ExamineParts } from './examine.ts'
 import { bareDraft, parsedDraft, type FailureReason, type Judgement, type Received } from './facts.ts'
 import { headerIdOf } from './header-ids.ts'
@@ -218,14 +218,14 @@ class Consumer {
     const done = new AbortController()
     const slow = this.#showSlow(event, AbortSignal.any([done.signal, window.held]))
     try {
-      return await this.#untilApplied(work)
+      return await this.#untilApplied(work, isForced(before, event))
     } finally {
       done.abort()
       await slow
     }
   }
 
-  async #untilApplied(work: Work): Promise<'ok' | 'duplicate'> {
+  async #untilApplied(work: Work, released: boolean): Promise<'ok' | 'duplicate'> {
     const { retries, metrics, group, logger, signal } = this.#options
     const { event, topic } = work
     const about = { messageId: event.data.messageId, entryId: event.data.entryId, tenant: event.data.tenant }
@@ -237,7 +237,7 @@ class Consumer {
       try {
         const keep = async (judged: Extract<Judgement, { kind: 'parsed' }>) =>
           everything || this.#isFirst(event, judged)
-        const judgement = await examine(this.#examine, { event, attempt, keep })
+        const judgement = await examine(this.#examine, { event, attempt, released, keep })
         return await this.#apply(work, judgement)
       } catch (error) {
         if (error instanceof Stopped || signal.aborted) throw new Stopped()

@@ -6,10 +6,10 @@ import { mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Transform, type Readable } from 'node:stream'
 import { BlobError, type BlobStore } from '../blob/blob.ts'
-import { attachmentKey, type MessageMeta } from '../envelope/envelope.ts'
+import { attachmentKey, POLICY_RULES, type MessageMeta } from '../envelope/envelope.ts'
 import type { ParsedAttachment, ParseOutcome, ParserPool } from '../message/message.ts'
 import type { Clock } from '../ports/ports.ts'
-import type { FailureReason, Judgement, Received } from './facts.ts'
+import { policyOf, type FailureReason, type Judgement, type Received } from './facts.ts'
 import type { IndexerMetrics, Stage } from './metrics.ts'
 import { Stopped, unlessStopped } from './waiting.ts'
 
@@ -63,6 +63,8 @@ export interface Want {
   event: Received
   /** Names the work directory; no two tries at one time have the same. */
   attempt: number
+  /** An operator wants it, whatever the tenant's policy says. */
+  released: boolean
   /** Whether the attachments are needed; a duplicate's are not. Asked once the header is known. */
   keep(judged: Extract<Judgement, { kind: 'parsed' }>): Promise<boolean>
 }
@@ -73,6 +75,11 @@ export async function examine(parts: ExamineParts, want: Want): Promise<Judgemen
   const { progress } = parts
   const timed = timer(parts)
   const meta = await timed('fetch', () => fetchMeta(parts.blobs, event))
+  const policy = policyOf(meta)
+  if (policy?.action === 'quarantine' && !want.released) {
+    const message = POLICY_RULES[policy.rule]
+    return { kind: 'quarantined', meta, reason: 'policy', detail: { message, rule: policy.rule } }
+  }
   const workDir = join(parts.workDir, `${event.data.messageId}-${attempt}`)
   await mkdir(workDir, { recursive: true }).catch(outage('work directory'))
   try {

@@ -1,9 +1,9 @@
 // What is known of a message from its event, its envelope and its parse, brought together. Pure.
 
 import { createHash } from 'node:crypto'
-import { attachmentKey, traceIdOf, uuidv5, type MessageMeta } from '../envelope/envelope.ts'
+import { attachmentKey, traceIdOf, uuidv5, type MessageMeta, type PolicyVerdict } from '../envelope/envelope.ts'
 import type { MailEvent } from '../eventlog/eventlog.ts'
-import type { ParsedMessage } from '../message/message.ts'
+import { QUARANTINE_REASONS, type ParsedMessage } from '../message/message.ts'
 import type { Detail, Document, MessageDraft, SearchText } from '../store/store.ts'
 
 export type Received = MailEvent<'ingest.received'>
@@ -16,6 +16,17 @@ export type Judgement =
   | { kind: 'parsed'; meta: MessageMeta; message: ParsedMessage; uploaded: boolean }
   | { kind: 'quarantined'; meta: MessageMeta; reason: string; detail: Detail }
   | { kind: 'failed'; meta?: MessageMeta; reason: FailureReason; detail: Detail }
+
+/** Why a message is QUARANTINED: what the parser found, and what was decided at the door. */
+export const QUARANTINE_MEANINGS: Readonly<Record<string, string>> = {
+  ...Object.fromEntries(Object.entries(QUARANTINE_REASONS).map(([reason, { meaning }]) => [reason, meaning])),
+  policy:
+    'the policy of its tenant on senders set it aside at the door (`ingestctl policy show`, `quarantine release`)',
+}
+
+/** What the tenant's policy decided at the door: the same for all its recipients. */
+export const policyOf = ({ envelope }: MessageMeta): PolicyVerdict | undefined =>
+  envelope.recipients.find(({ policy }) => policy !== undefined)?.policy
 
 /** Why a message is FAILED: all of these are ours. */
 export const FAILURE_REASONS = {
@@ -71,6 +82,7 @@ export function bareDraft({ data, traceparent }: Received, meta?: MessageMeta): 
 /** The row of a parsed message, but for what depends on other messages. */
 export function parsedDraft(event: Received, meta: MessageMeta, message: ParsedMessage): MessageDraft {
   const bare = bareDraft(event, meta)
+  const rule = policyOf(meta)?.rule
   return {
     ...bare,
     subject: message.subject ?? null,
@@ -79,7 +91,11 @@ export function parsedDraft(event: Received, meta: MessageMeta, message: ParsedM
     cc: message.cc,
     date: message.date === undefined ? null : Date.parse(message.date),
     snippet: message.snippet,
-    flags: message.attachments.length === 0 ? [...message.flags, 'no_attachments'] : message.flags,
+    flags: [
+      ...message.flags,
+      ...(message.attachments.length === 0 ? ['no_attachments'] : []),
+      ...(rule === undefined ? [] : [rule]),
+    ],
     parser: message.parser,
     attachmentCount: message.attachments.length,
     contentHash: contentHash(bare, message),

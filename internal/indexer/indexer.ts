@@ -18,7 +18,7 @@ import { PROJECTOR, projectLog } from './project.ts'
 import { publishOutbox } from './publish.ts'
 import { Bell } from './waiting.ts'
 
-export { FAILURE_REASONS, type FailureReason } from './facts.ts'
+export { FAILURE_REASONS, QUARANTINE_MEANINGS, type FailureReason } from './facts.ts'
 export { keepEventsFor } from './upkeep.ts'
 export { receivedEvent, receivedFromMeta } from './received.ts'
 export { Outage } from './examine.ts'

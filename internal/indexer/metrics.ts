@@ -1,7 +1,7 @@
 // What the indexer counts (observability.md 22 to 34). Every label value begins at zero.
 
 import { Counter, Gauge, Histogram, type Registry } from '@prometheus-io/client'
-import { QUARANTINE_REASONS } from '../message/message.ts'
+import { QUARANTINE_MEANINGS } from './facts.ts'
 
 export const CONSUMER_RESULTS = ['ok', 'retry', 'dead_letter', 'duplicate'] as const
 export const STAGES = ['fetch', 'parse', 'auth', 'scan', 'attachments', 'db'] as const
@@ -31,7 +31,7 @@ export function indexerMetrics(registry: Registry, groups: Readonly<Record<strin
     metrics.attachments.inc({ disposition }, 0)
     metrics.attachmentBytes.inc({ disposition }, 0)
   }
-  for (const reason of Object.keys(QUARANTINE_REASONS)) {
+  for (const reason of Object.keys(QUARANTINE_MEANINGS)) {
     metrics.quarantined.inc({ reason }, 0)
     metrics.inQuarantine.set({ reason }, 0)
   }

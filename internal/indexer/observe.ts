@@ -1,7 +1,7 @@
 // The gauges that are read off the store and the log rather than counted: lag, outbox, quarantine. Of several indexers each tells
 // the same of all of them.
 
-import { QUARANTINE_REASONS } from '../message/message.ts'
+import { QUARANTINE_MEANINGS } from './facts.ts'
 import { TOPICS, type EventLog, type Topic } from '../eventlog/eventlog.ts'
 import type { Clock, Log } from '../ports/ports.ts'
 import { countByReason, listCheckpoints, outboxState, type Store } from '../store/store.ts'
@@ -61,7 +61,7 @@ async function observeOutbox({ store, metrics }: ObserveOptions): Promise<void> 
 async function observeQuarantine({ store, metrics }: ObserveOptions): Promise<void> {
   // Of any status: an index has the reasons and nothing else, and those of a quarantine are of no other status.
   const reasons = await countByReason(store)
-  for (const reason of Object.keys(QUARANTINE_REASONS)) metrics.inQuarantine.set({ reason }, reasons[reason] ?? 0)
+  for (const reason of Object.keys(QUARANTINE_MEANINGS)) metrics.inQuarantine.set({ reason }, reasons[reason] ?? 0)
 }
 
 /** When each partition of each group was seen without lag, or first. What waits there now came later, as far as can be told. */

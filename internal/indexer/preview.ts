@@ -16,7 +16,7 @@ import {
   type Store,
   type Tx,
 } from '../store/store.ts'
-import { applyJudgement, type Applied, type Applying } from './apply.ts'
+import { applyJudgement, type Applied, type Applying, isForced } from './apply.ts'
 import { failure } from './consumer.ts'
 import { examine, noProgress, Outage, type ExamineParts } from './examine.ts'
 import type { Judgement, Received } from './facts.ts'
@@ -102,7 +102,8 @@ async function previewOf(
   const forced = force ?? event.replay?.force
   const marked: Received = { ...event, replay: { id: 'dry-run', ...(forced !== undefined && { force: forced }) } }
   const applying = { event: marked, now: parts.clock.now(), source: parts.source }
-  const judgement = await judge(examining, marked, parts.retries)
+  const released = isForced(await findMessage(parts.store, messageId), marked)
+  const judgement = await judge(examining, marked, { retries: parts.retries, released })
   try {
     return await tried(parts, examining.signal, { ...applying, judgement })
   } catch (error) {
@@ -111,9 +112,13 @@ async function previewOf(
   }
 }
 
-async function judge(examining: ExamineParts, event: Received, retries: number): Promise<Judgement> {
+async function judge(
+  examining: ExamineParts,
+  event: Received,
+  { retries, released }: { retries: number; released: boolean },
+): Promise<Judgement> {
   try {
-    const judgement = await examine(examining, { event, attempt: 1, keep: async () => false })
+    const judgement = await examine(examining, { event, attempt: 1, released, keep: async () => false })
     // The attachments are not put, yet it is judged as if they were.
     return judgement.kind === 'parsed' ? { ...judgement, uploaded: true } : judgement
   } catch (error) {

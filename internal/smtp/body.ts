@@ -1,5 +1,6 @@
 // One mail on its way into the spool: real octets counted, space held, and given back on every path.
 
+import type { Evaluation, Findings } from '../authentication/authentication.ts'
 import type { Log } from '../ports/ports.ts'
 import { HeaderScan } from './header-scan.ts'
 import { HeaderSize } from './header-size.ts'
@@ -38,6 +39,8 @@ export interface BodyOptions {
   headerBytesMax: number
   /** Octets that the sender announced, or the limit. */
   expectedBytes: number
+  /** Reads along; given up with the body. */
+  evaluation?: Evaluation | undefined
 }
 
 /** Received fields of a mail that is on its way somewhere. */
@@ -120,10 +123,15 @@ export class Body {
     if (headerBytesMax > 0 && this.#headerSize.octets > headerBytesMax) return this.#fail('header_too_large')
     try {
       await this.#holdEnough()
-      await this.#draft.write(chunk)
+      await Promise.all([this.#draft.write(chunk), this.#options.evaluation?.write(chunk)])
     } catch (error) {
       await this.#fault(error)
     }
+  }
+
+  /** Every octet is here: who sent it, where that was asked. */
+  async findings(): Promise<Findings | undefined> {
+    return this.#options.evaluation?.end()
   }
 
   /** Resolves once the message is durable, or with the reason why it is not kept. */
@@ -185,6 +193,7 @@ export class Body {
   }
 
   #release(): void {
+    this.#options.evaluation?.abort()
     for (const reservation of this.#reservations.splice(0)) reservation.release()
   }
 }

@@ -1,5 +1,6 @@
 // What sessions share, and what is known of one before it says anything of mail.
 
+import type { Authenticator } from '../authentication/authentication.ts'
 import type { Directory } from '../directory/directory.ts'
 import type { Clock, Ids, Log } from '../ports/ports.ts'
 import type { Spool } from './body.ts'
@@ -27,6 +28,8 @@ export interface House {
   limits: Limits
   directory: Directory
   spool: Spool
+  /** Absent where nobody asks who sent a mail. */
+  authenticator?: Authenticator
   clock: Clock
   ids: Ids
   log: Log

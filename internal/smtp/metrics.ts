@@ -10,7 +10,7 @@ export const COMMANDS = [
   'HELO', 'EHLO', 'MAIL', 'RCPT', 'DATA', 'BDAT', 'RSET', 'NOOP', 'QUIT', 'VRFY', 'STARTTLS', 'AUTH', 'other',
 ] as const // prettier-ignore
 const CODE_CLASSES = ['2xx', '3xx', '4xx', '5xx'] as const
-const RECIPIENT_RESULTS = ['accepted', 'unknown', 'suspended', 'quota', 'rate', 'greylist'] as const
+const RECIPIENT_RESULTS = ['accepted', 'unknown', 'suspended', 'quota', 'rate', 'greylist', 'blocked'] as const
 /** At one time, at most in size, in time, and each minute. */
 export const LIMITERS = [
   'sessions', 'address_sessions', 'network_sessions', 'recipients', 'errors', 'message_size', 'header_size',
@@ -34,6 +34,8 @@ const REASON_RESULTS = {
   suspended: 'reject',
   policy_spf: 'reject',
   policy_dmarc: 'reject',
+  policy_unauthenticated: 'reject',
+  policy_sender: 'reject',
   malware: 'reject',
   syntax: 'reject',
   bare_lf: 'reject',

@@ -97,6 +97,22 @@ export const REPLIES = {
   not_our_address: { code: 550, status: '5.1.2', text: 'not our address', reason: 'unknown_domain' },
   disabled: { code: 550, status: '5.2.1', text: 'mailbox disabled', reason: 'suspended' },
 
+  // Senders, by a tenant's own policy (RFC 7372 3).
+  sender_blocked: { code: 550, status: '5.7.1', text: 'sender refused by this recipient', reason: 'policy_sender' },
+  spf_fail: { code: 550, status: '5.7.23', text: 'SPF of the sender says fail', reason: 'policy_spf' },
+  dmarc_reject: {
+    code: 550,
+    status: '5.7.1',
+    text: 'the domain in From asks to reject this (DMARC)',
+    reason: 'policy_dmarc',
+  },
+  unauthenticated: {
+    code: 550,
+    status: '5.7.26',
+    text: 'neither SPF nor DKIM says who sent this',
+    reason: 'policy_unauthenticated',
+  },
+
   // Content.
   bare_line_end: { code: 550, status: '5.6.11', text: 'CR or LF outside CRLF', reason: 'bare_lf' }, // RFC 5321 2.3.8
   loop: { code: 554, status: '5.4.6', text: 'too many hops', reason: 'loop' }, // RFC 5321 6.3

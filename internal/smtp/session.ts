@@ -4,20 +4,22 @@
 // The steps in order, with the places of what is not there yet:
 //   connect   sessions                  (here: blocklists, PROXY)
 //   hello     name kept                 (here: STARTTLS, AUTH)
-//   MAIL      syntax, size, space, rate (here: SPF)
-//   RCPT      syntax, rate, route, size (here: quotas, allow-lists)
+//   MAIL      syntax, size, space, rate
+//   RCPT      syntax, rate, route, blocked senders, size (here: quotas)
 //   DATA      space held
 //   BDAT      space held by the first chunk
-//   content   octets, line ends, hops   (here: DKIM, DMARC, scanner)
+//   content   octets, line ends, hops, who sent it by policy (here: scanner)
 //   commit    durable, then 250
 
 import { isRole } from '../directory/directory.ts'
 import { addressKey, parseMailbox, parsePath, traceIdOf, type Mailbox } from '../envelope/envelope.ts'
+import type { Evaluation } from '../authentication/authentication.ts'
 import { addressArgument, chunkArgument, isAscii, mailParameters, type Chunk } from './arguments.ts'
 import { openBody, RUNAWAY_FACTOR, spoolRefusal, type Body, type Committed } from './body.ts'
 import type { Greeted, House, Limits, Peer } from './house.ts'
 import { swallow, type Intake } from './intake.ts'
 import { refused, type Fate } from './metrics.ts'
+import { judge, listed } from './policy.ts'
 import { hello, reply, REPLIES, type Reply, type ReplyName } from './replies.ts'
 import {
   accepted,
@@ -27,6 +29,7 @@ import {
   refusalBefore,
   refusalOf,
   sizeRefusal,
+  judgesOf,
   tenantsOf,
   type Transaction,
 } from './transaction.ts'
@@ -140,6 +143,10 @@ export class Session {
       return 'not_our_address'
     }
     if (route.kind !== 'mailbox' && route.kind !== 'discard') return refusalOf(route, metrics)
+    if (route.tenant !== null && listed(directory, route.tenant, transaction.mailFrom) === 'block') {
+      metrics.recipient('blocked')
+      return 'sender_blocked'
+    }
     const limit = Math.min(route.sizeMax ?? limits.messageBytesMax, limits.messageBytesMax)
     const tooSmall = sizeRefusal(transaction, limit)
     if (tooSmall !== undefined) return tooSmall
@@ -232,20 +239,42 @@ export class Session {
     const entryId = ids.entryId()
     const limitBytes = transaction.sizeLimit ?? limits.messageBytesMax
     const expectedBytes = transaction.size ?? knownBytes ?? limitBytes
+    const evaluation = this.#evaluate(transaction)
     try {
-      transaction.body = await openBody({ spool, log, entryId, limitBytes, headerBytesMax, expectedBytes })
+      transaction.body = await openBody({ spool, log, entryId, limitBytes, headerBytesMax, expectedBytes, evaluation })
       transaction.entryId = entryId
       return transaction.body
     } catch (error) {
+      evaluation?.abort()
       log.warn({ err: error, client: this.#peer.address }, 'no space for a message')
       return this.#settle(transaction, reply(spoolRefusal(error)))
     }
   }
 
+  /** Begins to find out who sends it. */
+  #evaluate({ mailFrom }: Transaction): Evaluation | undefined {
+    const helo = this.#greeted?.name ?? ''
+    return this.#house.authenticator?.begin({ address: this.#peer.address, helo, mailFrom })
+  }
+
+  /** What the tenants make of who sent it; a reply where all of them refuse. */
+  async #judge(transaction: Transaction, body: Body): Promise<ReplyName | undefined> {
+    transaction.findings = await body.findings()
+    if (transaction.findings === undefined) return undefined
+    const about = { mailFrom: transaction.mailFrom, tenants: judgesOf(transaction) }
+    const judged = judge(this.#house.directory, about, transaction.findings.results)
+    if ('refused' in judged) return judged.refused
+    transaction.verdicts = judged.verdicts
+    return undefined
+  }
+
   /** The body is complete: makes it durable. The reply is true when it is returned. Rejects on bugs, and then nothing is held. */
   async #finish(transaction: Transaction, body: Body, bare: boolean): Promise<Reply> {
     try {
-      const fault = body.failure ?? (bare ? 'bare_line_end' : body.looping ? 'loop' : undefined)
+      const fault =
+        body.failure ??
+        (bare ? 'bare_line_end' : body.looping ? 'loop' : undefined) ??
+        (await this.#judge(transaction, body))
       if (fault === undefined) return await this.#commit(transaction, body, transaction.entryId ?? '')
       await body.abort()
       return this.#settle(transaction, reply(fault))

@@ -6,6 +6,7 @@
 
 import { createServer, type AddressInfo, type Socket } from 'node:net'
 import type { Registry } from '@prometheus-io/client'
+import type { Authenticator } from '../authentication/authentication.ts'
 import type { Directory } from '../directory/directory.ts'
 import type { Clock, Ids, Log } from '../ports/ports.ts'
 import type { Spool } from './body.ts'
@@ -26,6 +27,8 @@ export interface SmtpOptions {
   limits: Limits
   directory: Directory
   spool: Spool
+  /** Who finds out who sent a mail. */
+  authenticator?: Authenticator
   clock: Clock
   ids: Ids
   log: Log

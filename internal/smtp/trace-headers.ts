@@ -19,6 +19,8 @@ export interface TraceFacts {
   /** Addresses as written. */
   recipients: readonly string[]
   receivedAtMs: number
+  /** The peer's name, where it leads back to its address. */
+  peerName?: string | undefined
 }
 
 /** `returnPath` and `received`, each whole lines that end with CRLF. */
@@ -40,8 +42,8 @@ const forClause = ([only, ...others]: readonly string[]): string[] =>
   only === undefined || others.length > 0 ? [] : [`\tfor <${only}>`]
 
 /** What is no domain and no address literal would break the grammar, so it moves into a comment. */
-function fromClause({ helo, address }: TraceFacts): string {
-  const literal = addressLiteral(address)
+function fromClause({ helo, address, peerName }: TraceFacts): string {
+  const literal = peerName === undefined ? addressLiteral(address) : `${peerName} ${addressLiteral(address)}`
   const name = parseMailbox(`x@${helo}`) === undefined || !/^[!-~]+$/.test(helo) ? undefined : helo
   return name === undefined ? `${literal} (helo ${comment(helo)})` : `${name} (${literal})`
 }

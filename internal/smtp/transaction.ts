@@ -1,7 +1,8 @@
 // One mail transaction (RFC 5321 3.3): what MAIL and RCPT said so far, and what of it can be decided without asking anybody.
 
+import type { Findings } from '../authentication/authentication.ts'
 import type { Route } from '../directory/directory.ts'
-import type { Discarded, Envelope, Recipient } from '../envelope/envelope.ts'
+import type { Discarded, Envelope, PolicyVerdict, Recipient } from '../envelope/envelope.ts'
 import type { MailParameters } from './arguments.ts'
 import type { Body } from './body.ts'
 import type { Greeted, Peer } from './house.ts'
@@ -24,6 +25,10 @@ export interface Transaction extends MailParameters {
   /** Last refusal of a recipient; the transaction's fate when nobody is left to deliver to. */
   refusal: Reply | undefined
   body: Body | undefined
+  /** Who sent it, once that is known. */
+  findings: Findings | undefined
+  /** What tenants made of that, by tenant. */
+  verdicts: ReadonlyMap<string, PolicyVerdict>
 }
 
 export function beginTransaction(mailFrom: string, parameters: MailParameters, traceparent: string): Transaction {
@@ -38,6 +43,8 @@ export function beginTransaction(mailFrom: string, parameters: MailParameters, t
     sizeLimit: undefined,
     refusal: undefined,
     body: undefined,
+    findings: undefined,
+    verdicts: new Map(),
   }
 }
 
@@ -54,6 +61,14 @@ export function refusalBefore(transaction: Transaction): Reply | undefined {
 /** Slugs, each once. */
 export const tenantsOf = ({ recipients }: Transaction): string[] => [
   ...new Set([...recipients.values()].map((recipient) => recipient.tenant)),
+]
+
+/** Those whose policy counts: also of recipients that nobody is, or the reply would tell who is there. */
+export const judgesOf = (transaction: Transaction): string[] => [
+  ...new Set([
+    ...tenantsOf(transaction),
+    ...[...transaction.discarded.values()].flatMap(({ tenant }) => (tenant === null ? [] : [tenant])),
+  ]),
 ]
 
 /**
@@ -99,11 +114,14 @@ export interface Received {
 
 /** What is kept beside the mail's octets. */
 export function envelopeOf(transaction: Transaction, received: Received): Envelope {
-  const { mailFrom, smtpUtf8, bodyType, traceparent } = transaction
+  const { mailFrom, smtpUtf8, bodyType, traceparent, findings, verdicts } = transaction
   const { entryId, hostname, receivedAtMs } = received
   const { address, port } = received.peer
   const { name: helo, extended } = received.greeted ?? { name: '', extended: false }
-  const recipients = [...transaction.recipients.values()]
+  const recipients = [...transaction.recipients.values()].map((recipient) => {
+    const policy = verdicts.get(recipient.tenant)
+    return policy === undefined ? recipient : { ...recipient, policy }
+  })
   const discarded = [...transaction.discarded.values()]
   const addresses = [...recipients, ...discarded].map(({ address: to }) => to)
   return {
@@ -117,16 +135,21 @@ export function envelopeOf(transaction: Transaction, received: Received): Envelo
     smtpUtf8,
     body: bodyType,
     traceparent,
-    traceHeaders: traceHeaders({
-      entryId,
-      hostname,
-      address,
-      helo,
-      extended,
-      smtpUtf8,
-      mailFrom,
-      recipients: addresses,
-      receivedAtMs,
-    }),
+    ...(findings && { authentication: findings.results }),
+    traceHeaders: {
+      ...(findings && { authenticationResults: findings.header }),
+      ...traceHeaders({
+        entryId,
+        hostname,
+        address,
+        helo,
+        extended,
+        smtpUtf8,
+        mailFrom,
+        recipients: addresses,
+        receivedAtMs,
+        peerName: findings?.results.iprev.name,
+      }),
+    },
   }
 }

@@ -17,7 +17,8 @@ interface ListWant {
   limit?: number
 }
 
-function cleanDomain(text: string): string {
+/** A domain as it is kept. `invalid`. */
+export function cleanDomain(text: string): string {
   const domain = canonicalDomain(text)
   if (domain === undefined || domain.startsWith('[') || domain.length > DOMAIN_CHARS_MAX)
     throw new StoreError('invalid', `not a domain name: ${JSON.stringify(text)}`)

@@ -40,6 +40,7 @@ import {
   type Store,
 } from './store.ts'
 import { searchContract } from './contract-search.ts'
+import { sendersContract } from './contract-senders.ts'
 import { draft, eventRow, reasonOf } from './testing/draft.ts'
 import { farAway } from './testing/far-away.ts'
 
@@ -70,6 +71,7 @@ export function storeContract(bed: StoreBed): void {
 
     schemaContract(bed, () => store)
     directoryContract(() => store)
+    sendersContract(() => store)
     transactionContract(bed, () => store)
     listContract(() => store)
   })

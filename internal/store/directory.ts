@@ -3,6 +3,7 @@
 import type { Queries, Store } from './database.ts'
 import { addDomain, addMailbox, listDomains, listMailboxes } from './addresses.ts'
 import type { DirectoryRow } from './rows.ts'
+import { listPolicyLines, listSenders, policyKey, senderKey } from './senders.ts'
 import { createTenant, listTenants } from './tenants.ts'
 
 /** Rows read at one time. */
@@ -27,6 +28,12 @@ export async function* directoryRows(on: Queries): AsyncGenerator<DirectoryRow> 
     (row) => row.address,
   )) {
     yield { kind: 'mailbox', address, tenant, enabled }
+  }
+  for await (const line of paged((after) => listPolicyLines(on, after), policyKey)) {
+    yield { kind: 'policy', ...line }
+  }
+  for await (const { tenant, sender, listing } of paged((after) => listSenders(on, after), senderKey)) {
+    yield { kind: 'sender', tenant, sender, listing }
   }
 }
 

@@ -1,5 +1,6 @@
 // The rows as the rest of the product sees them: JSON columns read, absent values null, times in milliseconds since 1970 UTC.
 
+import type { Listing, PolicyAction, PolicyRule } from '../envelope/envelope.ts'
 import type { MessageStatus } from './states.ts'
 
 export interface Tenant {
@@ -39,6 +40,22 @@ export interface Mailbox {
   updatedAt: number
 }
 
+/** One line of a tenant's policy. */
+export interface PolicyLine {
+  tenant: string
+  rule: PolicyRule
+  action: PolicyAction
+}
+
+/** A sender that a tenant named. */
+export interface ListedSender {
+  tenant: string
+  /** `local@domain` or a domain. */
+  sender: string
+  listing: Listing
+  updatedAt: number
+}
+
 /** One row of the directory snapshot. */
 export type DirectoryRow =
   | { kind: 'tenant'; slug: string; sizeMax: number | null; enabled: boolean }
@@ -51,6 +68,8 @@ export type DirectoryRow =
       antiEnumeration: boolean
     }
   | { kind: 'mailbox'; address: string; tenant: string; enabled: boolean }
+  | ({ kind: 'policy' } & PolicyLine)
+  | { kind: 'sender'; tenant: string; sender: string; listing: Listing }
 
 export interface NamedAddress {
   name: string

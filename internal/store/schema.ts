@@ -1,7 +1,7 @@
 // The tables as Kysely sees them. Columns are snake_case in the database and camelCase here (CamelCasePlugin); booleans are 0 and 1.
 
 import type { Generated } from 'kysely'
-import type { DomainState, JobState } from './rows.ts'
+import type { DomainState, JobState, ListedSender, PolicyLine } from './rows.ts'
 import type { MessageStatus } from './states.ts'
 
 export type Flag01 = 0 | 1
@@ -32,6 +32,10 @@ interface MailboxTable {
   tenant: string
   enabled: Flag01
   createdAt: number
+  updatedAt: number
+}
+
+interface SenderPolicyTable extends PolicyLine {
   updatedAt: number
 }
 
@@ -190,6 +194,8 @@ export interface Schema {
   tenants: TenantTable
   domains: DomainTable
   mailboxes: MailboxTable
+  senderPolicies: SenderPolicyTable
+  senders: ListedSender
   directoryState: DirectoryStateTable
   messages: MessageTable
   messagePlaces: MessagePlaceTable

@@ -22,6 +22,7 @@ export {
   type EventRow,
   type Job,
   type JobState,
+  type ListedSender,
   type Mailbox,
   type Message,
   type MessageRecipient,
@@ -44,6 +45,7 @@ export {
   updateDomain,
   updateMailbox,
 } from './addresses.ts'
+export { getPolicy, listSender, listSenders, senderKey, setPolicy, unlistSender } from './senders.ts'
 export { directoryRows, seedFirstStart } from './directory.ts'
 export { directoryVersion } from './directory-version.ts'
 export {

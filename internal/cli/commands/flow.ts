@@ -150,6 +150,13 @@ export const QUARANTINE: Noun = {
       run: async (call) => (await import('../quarantine.ts')).show(call),
     },
     {
+      usage: 'release <ids...>',
+      about: 'Takes in messages that a policy set aside, and remembers it',
+      options: running(),
+      examples: [['quarantine release ID', 'it was no forgery']],
+      run: async (call) => (await replay()).release(call),
+    },
+    {
       usage: 'redrive [ids...]',
       about: 'Has quarantined messages judged again, by id, reason or tenant',
       options: [

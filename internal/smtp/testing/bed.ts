@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Registry } from '@prometheus-io/client'
+import type { Authenticator } from '../../authentication/authentication.ts'
 import { openDirectory, writeSnapshot } from '../../directory/snapshot.ts'
 import type { Directory, DirectoryRow, DomainRow } from '../../directory/directory.ts'
 import type { Clock, Ids } from '../../ports/ports.ts'
@@ -17,6 +18,7 @@ export interface BedOptions {
   /** Wraps or replaces the spool that the door gets. */
   spool?: (real: Spool) => Spool
   directory?: (real: Directory) => Directory
+  authenticator?: Authenticator
   capacityBytes?: number
   /** The wall clock of the door. */
   now?: () => number
@@ -94,6 +96,14 @@ const ROWS: DirectoryRow[] = [
   { kind: 'mailbox', address: 'postmaster@mail.example', tenant: 'acme', enabled: true },
   { kind: 'mailbox', address: 'ann@acme.example', tenant: 'acme', enabled: true },
   { kind: 'mailbox', address: 'off@acme.example', tenant: 'acme', enabled: false },
+  { kind: 'policy', tenant: 'acme', rule: 'spf_fail', action: 'reject' },
+  { kind: 'policy', tenant: 'acme', rule: 'dmarc_reject', action: 'reject' },
+  { kind: 'policy', tenant: 'acme', rule: 'unauthenticated', action: 'reject' },
+  { kind: 'policy', tenant: 'beta', rule: 'spf_fail', action: 'tag' },
+  { kind: 'sender', tenant: 'acme', sender: 'spam.example', listing: 'block' },
+  { kind: 'sender', tenant: 'acme', sender: 'ann@spam.example', listing: 'allow' },
+  { kind: 'sender', tenant: 'acme', sender: 'noise@mixed.example', listing: 'block' },
+  { kind: 'sender', tenant: 'acme', sender: 'friend.example', listing: 'allow' },
 ]
 
 function countedIds(): Ids {
@@ -118,6 +128,7 @@ export async function openBed(options: BedOptions = {}): Promise<Bed> {
     limits: { ...LIMITS, ...options.limits },
     directory: options.directory?.(directory) ?? directory,
     spool: options.spool?.(disk.writer) ?? disk.writer,
+    ...(options.authenticator && { authenticator: options.authenticator }),
     clock: {
       ...clock,
       ...(options.now && { now: options.now }),

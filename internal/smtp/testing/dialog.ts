@@ -12,6 +12,8 @@
 
 import { readFileSync } from 'node:fs'
 import { SETTINGS } from '../../config/config.ts'
+import { NO_POLICY } from '../../envelope/envelope.ts'
+import { authenticatorThatFinds } from './found.ts'
 import { openBed, type Bed, type BedOptions } from './bed.ts'
 import { Client } from './client.ts'
 
@@ -48,6 +50,7 @@ const OPTIONS: Record<string, (value: string) => BedOptions> = {
   'data-rate': (value) => ({ limits: { dataRateMin: Number(value) } }),
   idle: (value) => ({ limits: { idleTimeoutMs: Number(value) } }),
   capacity: (value) => ({ capacityBytes: Number(value) }),
+  found: (value) => ({ authenticator: authenticatorThatFinds(value) }),
   'check-fails': (value) => spoolFault('check', value),
   'reserve-fails': (value) => spoolFault('reserve', value),
   'write-fails': (value) => spoolFault('write', value),
@@ -58,6 +61,8 @@ const OPTIONS: Record<string, (value: string) => BedOptions> = {
         if (value === 'throws') throw new Error('secret path')
         return { kind: 'unavailable' }
       },
+      policy: () => NO_POLICY,
+      listing: () => undefined,
     }),
   }),
 }
@@ -79,6 +84,13 @@ const FACTS: Record<string, (bed: Bed) => Promise<string>> = {
     (await bed.kept()).map(({ envelope }) => `${envelope.body} ${envelope.smtpUtf8 ? 'utf8' : 'ascii'}`).join(' '),
   received: async (bed) =>
     (await bed.kept()).map((each) => each.envelope.traceHeaders.received.replaceAll(/\r\n\t?/g, ' ').trim()).join(' '),
+  policy: async (bed) =>
+    (await bed.kept())
+      .flatMap((each) => each.envelope.recipients)
+      .map(({ tenant, policy }) => (policy === undefined ? tenant : `${tenant}:${policy.rule}:${policy.action}`))
+      .join(' '),
+  authentication: async (bed) =>
+    (await bed.kept()).map(({ envelope }) => envelope.traceHeaders.authenticationResults?.trim() ?? '').join(' '),
   fates: async (bed) =>
     bed.log
       .filter((line) => 'traceId' in line)
