@@ -1,5 +1,5 @@
-// Package authentication finds out who sent a mail: SPF (RFC 7208), DKIM (RFC 6376), ARC (RFC 8617), DMARC (RFC 9989) and the name of
-// the client (RFC 8601 3), while the mail comes in.
+// Package authentication finds out who sent a mail: SPF (RFC 7208 2.4), DKIM (RFC 6376 6.1), ARC (RFC 8617 5.2), DMARC (RFC 9989 5.3)
+// and the name of the client (RFC 8601 3), while the mail comes in.
 //
 // mailauth.ts does it with the package mailauth, lookups.ts asks the DNS; only cmd imports them. Here is what others need to know.
 // Contract: an evaluation never rejects and ends within its time. What the DNS does not tell by then is `temperror`.

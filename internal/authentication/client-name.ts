@@ -32,7 +32,7 @@ export async function clientName(address: string, lookup: Lookup): Promise<Authe
 /** RFC 1035 3.5 and RFC 3596 2.5. */
 export function reverseName(address: string): string {
   if (isIPv4(address)) return `${address.split('.').toReversed().join('.')}.in-addr.arpa`
-  return `${[...groups(address).join('')].toReversed().join('.')}.ip6.arpa`
+  return `${groups(address).join('').split('').toReversed().join('.')}.ip6.arpa`
 }
 
 /** Equal for two ways of writing one address. */
@@ -40,7 +40,7 @@ const plain = (address: string): string => (isIPv6(address) ? groups(address).jo
 
 /** The eight groups of an IPv6 address, four digits each. */
 function groups(address: string): string[] {
-  // The URL parser writes the shortest form (RFC 5952), without dots.
+  // The URL parser writes the shortest form (RFC 5952 4), without dots.
   const host = new URL(`http://[${address.replace(/%.*$/, '')}]`).hostname.slice(1, -1)
   const [left = '', right] = host.split('::')
   const words = (part: string) => (part === '' ? [] : part.split(':'))

@@ -227,7 +227,7 @@ describe('tenants, domains, mailboxes', () => {
     })
     const set = 'policy set acme --spf-fail tag --dmarc-reject reject'
     expect(await desk.json(set)).toMatchObject({ spf_fail: 'tag', dmarc_reject: 'reject', unauthenticated: 'none' })
-    expect((await desk.run('policy show acme')).stdout).toMatch(/dmarc reject +reject/)
+    expect((await desk.run('policy show acme')).stdout).toMatch(/dmarc reject: +reject/)
     expect(await desk.json('senders block Noise@Example.ORG --tenant acme')).toMatchObject({
       sender: 'noise@example.org',
       listing: 'block',

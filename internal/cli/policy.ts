@@ -48,7 +48,7 @@ function actionOf(text: string): PolicyAction {
   throw new CliError('usage', `an action is one of ${POLICY_ACTIONS.join(', ')}, not ${JSON.stringify(text)}`)
 }
 
-async function shown(call: Call<unknown>, tenant: string, policy: SenderPolicy): Promise<void> {
+async function shown(call: Call, tenant: string, policy: SenderPolicy): Promise<void> {
   const lines = Object.entries(POLICY_RULES).map(([rule, meaning]): [string, string] => {
     const action = policy[rule as PolicyRule]
     return [rule.replace('_', ' '), `${action.padEnd(10)} ${meaning}`]

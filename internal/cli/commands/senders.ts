@@ -67,7 +67,7 @@ export const SENDERS: Noun = {
       usage: 'remove <sender>',
       about: 'Forgets what was said of a sender',
       options: [ownerOption()],
-      examples: [['senders remove noise@example.org --tenant acme', 'as any other sender']],
+      examples: [['senders remove noise@example.org --tenant acme', 'say nothing of it']],
       run: async (call) => (await senders()).remove(call),
     },
   ],
