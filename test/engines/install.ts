@@ -2,6 +2,7 @@
 // told; the tests that need it are then skipped with that reason, or fail where they should have run.
 
 import { installKafka, kafkaUnavailable } from './kafka.ts'
+import { installNsd, nsdUnavailable } from './nsd.ts'
 import { installPostgres, postgresUnavailable } from './postgres.ts'
 import { installRgw, rgwUnavailable } from './rgw.ts'
 
@@ -9,6 +10,7 @@ const ENGINES: [name: string, unavailable: () => string | undefined, install: ()
   ['Kafka', kafkaUnavailable, installKafka],
   ['Ceph RGW', rgwUnavailable, installRgw],
   ['PostgreSQL', postgresUnavailable, installPostgres],
+  ['nsd', nsdUnavailable, installNsd],
 ]
 
 /** Vitest's global setup of the project `engines`. */
@@ -23,6 +25,6 @@ export async function setup(): Promise<void> {
   process.stdout.write(`real engines: installed in ${((performance.now() - began) / 1000).toFixed(1)} s\n`)
 }
 
-/** Why the tests that need all three cannot run, or undefined. */
+/** Why the tests that need all of them cannot run, or undefined. */
 export const enginesUnavailable = (): string | undefined =>
   ENGINES.map(([, unavailable]) => unavailable()).find((reason) => reason !== undefined)
