@@ -15,11 +15,11 @@ import {
   type Tx,
 } from '../store/store.ts'
 import { applyJudgement, AttachmentsNeeded, isApplied, isForced, type Applied } from './apply.ts'
-import { examine, Fault, Outage, noProgress, type ExamineParts } from './examine.ts'
+import { examine, Fault, Outage, noProgress, type ExamineParts, type Need } from './examine.ts'
 import { bareDraft, parsedDraft, type FailureReason, type Judgement, type Received } from './facts.ts'
 import { headerIdOf } from './header-ids.ts'
 import { rebalanceCount, type IndexerMetrics } from './metrics.ts'
-import { pause, pauseMs, reachStore, Slots, Stopped } from './waiting.ts'
+import { pause, pauseMs, persist, reachStore, Slots, Stopped } from './waiting.ts'
 import { Window, type Low } from './window.ts'
 
 const INGEST_TOPIC = 'mail.ingest.v1'
@@ -54,21 +54,11 @@ export interface ConsumerOptions {
 
 /** Consumes until the signal aborts, then waits for what is under way to let go. */
 export async function consumeReceived(options: ConsumerOptions): Promise<void> {
+  const { clock, logger, group: id, signal } = options
   const consumer = new Consumer(options)
   await rm(options.examine.workDir, { recursive: true, force: true })
-  try {
-    while (!options.signal.aborted) {
-      await consumer.read().catch(async (error: unknown) => {
-        if (options.signal.aborted) return
-        options.logger.warn({ err: error }, 'the event log cannot be read; trying again')
-        await pause(options.clock, pauseMs(++consumer.failures, options.group), options.signal)
-      })
-    }
-  } catch (error) {
-    if (!(error instanceof Stopped)) throw error
-  } finally {
-    await consumer.settled()
-  }
+  await persist((well) => consumer.read(well), { clock, logger, id, signal }, 'the event log cannot be read')
+  await consumer.settled()
 }
 
 /** An event under way, in the window that it began in. */
@@ -78,8 +68,6 @@ interface Work extends LoggedEvent {
 }
 
 class Consumer {
-  /** Readings in a row that failed before their first batch. */
-  failures = 0
   readonly #options: ConsumerOptions
   /** Of the present assignment, and what is left of earlier ones: no more than there are partitions. */
   readonly #windows = new Map<number, Window>()
@@ -100,15 +88,15 @@ class Consumer {
     this.#examine = { ...options.examine, clock, metrics, signal, progress: this.#progress }
   }
 
-  /** Ends when the log ends the iteration. */
-  async read(): Promise<void> {
+  /** Ends when the log ends the iteration. Tells `well` of each batch. */
+  async read(well: () => void): Promise<void> {
     const { log, group, signal } = this.#options
     const startAt = (_topic: string, partition: number, held: AbortSignal) => this.#startAt(partition, held)
     const unreadable = (record: Unreadable) => this.#passDead(record)
     const passed = (record: Passed) => this.#pass(record)
     const want = { group, topics: [INGEST_TOPIC], startAt, unreadable, passed, batchMax: BATCH_MAX, signal }
     for await (const batch of log.consume(want)) {
-      this.failures = 0
+      well()
       await this.#beginAll(batch)
     }
   }
@@ -188,14 +176,13 @@ class Consumer {
   /** One event from begin to end. Events of one message come one after the other, and wait for each other without a slot. */
   async #run(work: Work, earlier: Promise<void> | undefined): Promise<void> {
     const { metrics, group } = this.#options
-    const { topic, appendedAt, window } = work
+    const { topic, appendedAt } = work
     if (earlier !== undefined) {
       await earlier
       await this.#slots.take()
     }
     try {
-      if (window.held.aborted) throw new Stopped()
-      const result = await this.#work(work)
+      const result = await this.#untilDone(work)
       metrics.events.inc({ group, topic, result })
       this.#newest = Math.max(this.#newest, appendedAt)
       metrics.lastEvent.set({ group, topic }, this.#newest / 1000)
@@ -204,12 +191,25 @@ class Consumer {
     }
   }
 
+  /** An offset that was begun is done in the end, or somebody else's: one that stayed open would hold up its partition for ever. */
+  async #untilDone(work: Work): Promise<'ok' | 'duplicate'> {
+    const { messageId } = work.event.data
+    for (let tries = 1; ; tries++) {
+      try {
+        if (work.window.held.aborted) throw new Stopped()
+        return await this.#work(work)
+      } catch (error) {
+        if (error instanceof Stopped) throw error
+        this.#options.logger.warn({ messageId, err: error, tries }, 'a message cannot be worked on; trying again')
+        await this.#aside(tries, work)
+      }
+    }
+  }
+
   /** One message to its end. Holds a slot at its start and at its end, not while it waits for a missing object. */
   async #work(work: Work): Promise<'ok' | 'duplicate'> {
     const { event, window } = work
-    const { messageId } = event.data
-    const { store } = this.#options
-    const before = await this.#reachStore(messageId, window.held, () => findMessage(store, messageId))
+    const before = await findMessage(this.#options.store, event.data.messageId)
     if (isApplied(before, event)) {
       // Its commit may have come before a crash, or another member's: only the checkpoint moves.
       await this.#commit(work, async () => undefined)
@@ -232,32 +232,32 @@ class Consumer {
     let faults = 0
     let alone = 0
     let everything = false
+    /** What is written when nothing helps: tried for ever, and without a slot between the tries like all else. */
+    let failed: Judgement | undefined
+    const keep = async (judged: Extract<Judgement, { kind: 'parsed' }>) => everything || this.#isFirst(event, judged)
     for (let attempt = 1; ; attempt++) {
       const before = { ...this.#progress }
       try {
-        const keep = async (judged: Extract<Judgement, { kind: 'parsed' }>) =>
-          everything || this.#isFirst(event, judged)
-        const judgement = await examine(this.#examine, { event, attempt, released, keep })
+        const judgement = failed ?? (await examine(this.#examine, { event, attempt, released, keep }))
         return await this.#apply(work, judgement)
       } catch (error) {
         if (error instanceof Stopped || signal.aborted) throw new Stopped()
         metrics.events.inc({ group, topic, result: 'retry' })
         if (error instanceof AttachmentsNeeded) {
           everything = true
-        } else if (error instanceof Outage || isUnavailable(error)) {
-          logger.warn({ ...about, err: error, attempt }, 'out of reach; trying again')
-          await this.#aside(attempt, work)
-          const need = error instanceof Outage ? error.need : 'store'
-          if (this.#progress[need] > before[need] && ++alone > ALONE_MAX) {
-            return this.#apply(work, failure(error, attempt))
-          }
-        } else if (++faults > retries) {
-          return this.#apply(work, failure(error, attempt))
-        } else {
-          logger.warn({ ...about, err: error, attempt }, 'could not be indexed; trying again')
-          await this.#show(event)
-          await this.#aside(faults, work)
+          continue
         }
+        const need = lackedBy(error)
+        if (need === undefined && ++faults > retries && failed === undefined) {
+          failed = failure(error, attempt)
+          continue
+        }
+        const trouble = need === undefined ? 'could not be indexed' : 'out of reach'
+        logger.warn({ ...about, err: error, attempt }, `${trouble}; trying again`)
+        if (need === undefined && failed === undefined) await this.#show(event)
+        await this.#aside(need === undefined ? faults : attempt, work)
+        const isAlone = need !== undefined && this.#progress[need] > before[need]
+        if (isAlone && ++alone > ALONE_MAX) failed ??= failure(error, attempt)
       }
     }
   }
@@ -293,23 +293,22 @@ class Consumer {
     return 'ok'
   }
 
-  /** Effects and checkpoint in one transaction. Tried while the store is out of reach. */
+  /** Effects and checkpoint in one transaction, tried once: who waits for the next try lets the partition's others commit. */
   async #commit<T extends Applied | undefined>(work: Work, effects: (tx: Tx) => Promise<T>): Promise<T> {
-    const { event, partition, offset, window } = work
-    return this.#reachStore(event.data.messageId, window.held, () =>
-      window.commits.run(async () => {
-        const low = window.low(offset)
-        const result = await this.#options.store.transaction(async (tx) => {
-          const made = await effects(tx)
-          if (low.offset > window.saved) await this.#saveCheckpoint(tx, partition, low)
-          return made
-        })
-        window.finish(offset)
-        window.saved = low.offset
-        this.#progress.store += 1
-        return result
-      }),
-    )
+    const { partition, offset, window } = work
+    return window.commits.run(async () => {
+      if (window.held.aborted) throw new Stopped()
+      const low = window.low(offset)
+      const result = await this.#options.store.transaction(async (tx) => {
+        const made = await effects(tx)
+        if (low.offset > window.saved) await this.#saveCheckpoint(tx, partition, low)
+        return made
+      })
+      window.finish(offset)
+      window.saved = low.offset
+      this.#progress.store += 1
+      return result
+    })
   }
 
   async #saveCheckpoint(tx: Tx, partition: number, low: Low): Promise<void> {
@@ -370,6 +369,12 @@ class Consumer {
     }
     await this.#show(event)
   }
+}
+
+/** What all messages need and this one did not get; undefined where its trouble is its own. */
+function lackedBy(error: unknown): Need | undefined {
+  if (error instanceof Outage) return error.need
+  return isUnavailable(error) ? 'store' : undefined
 }
 
 /** What a message comes to when its last try ended so. */

@@ -224,22 +224,40 @@ test('without the right to write, mails with attachments wait, however many with
   expect(await countByStatus(bed.store)).toMatchObject({ FAILED: 0, PARSED: sent + 1 })
 })
 
-test('a store error that is no outage is tried, then told as FAILED', async () => {
+/** A store whose transactions fail while `broken` says so. */
+const failing = (broken: () => boolean): Store => ({
+  ...bed.store,
+  close: async () => {},
+  transaction: async (work) => {
+    if (broken()) throw new StoreError('invalid', 'a bug')
+    return bed.store.transaction(work)
+  },
+})
+
+test.each([
+  ['for a while', 3],
+  ['also when FAILED is to be written', 40],
+])('a store error that is no outage, %s: tried until the message is PARSED or FAILED', async (_how, failures) => {
   await deliver([withCsv(1, 'a@x')])
-  let failures = 0
-  const store: Store = {
-    kysely: bed.store.kysely,
-    dialect: bed.store.dialect,
-    close: async () => {},
-    singleRunner: (name, work, signal) => bed.store.singleRunner(name, work, signal),
-    transaction: async (work) => {
-      if (failures++ < 3) throw new StoreError('invalid', 'a bug')
-      return bed.store.transaction(work)
-    },
-  }
-  await bed.index({ store, retries: 1 })
+  let count = 0
+  // The projector's transactions fail as well.
+  await bed.index({ store: failing(() => count++ < failures), retries: 1 })
   const { FAILED, PARSED } = await countByStatus(bed.store)
   expect(FAILED + PARSED).toBe(1)
+})
+
+test('a table that is away for a while holds messages up and leaves none of them out', async () => {
+  const admin = new Database(bed.storeFile)
+  admin.pragma('legacy_alter_table = on')
+  admin.exec('alter table messages rename to messages_away')
+  const running = bed.start({ retries: 0 })
+  await deliver([1, 2, 3, 4, 5, 6].map((n) => withCsv(n, `${n}@x`)))
+  await new Promise((resolve) => setTimeout(resolve, 500))
+  admin.exec('alter table messages_away rename to messages')
+  admin.close()
+  await eventually(() => bed.settled(), 10_000)
+  expect(await running.stop()).toBeUndefined()
+  expect(await countByStatus(bed.store)).toMatchObject({ FAILED: 0, PARSED: 6 })
 })
 
 test('work directories left by a kill are removed at the start, and none is left in the end', async () => {

@@ -16,7 +16,7 @@ import {
 import type { Clock, Log } from '../ports/ports.ts'
 import { checkpointOf, projectEvents, saveCheckpoint, type EventRow, type Store, type Tx } from '../store/store.ts'
 import { rebalanceCount, type IndexerMetrics } from './metrics.ts'
-import { pause, pauseMs, reachStore, Stopped } from './waiting.ts'
+import { persist, reachStore } from './waiting.ts'
 
 export const PROJECTOR = 'projector' satisfies Group
 
@@ -36,20 +36,15 @@ export interface ProjectorOptions {
 export async function projectLog(options: ProjectorOptions): Promise<void> {
   const { clock, logger, metrics, signal } = options
   const rebalanced = rebalanceCount(metrics, PROJECTOR)
-  for (let tries = 1; !signal.aborted; tries++) {
-    try {
-      await projectOnce(options, rebalanced)
-    } catch (error) {
-      if (signal.aborted || error instanceof Stopped) return
-      logger.warn({ err: error }, 'events cannot be projected; trying again')
-      await pause(clock, pauseMs(tries, PROJECTOR), signal).catch((stopped: unknown) => {
-        if (!signal.aborted) throw stopped
-      })
-    }
-  }
+  const patience = { clock, logger, id: PROJECTOR, signal }
+  await persist((well) => projectOnce(options, rebalanced, well), patience, 'events cannot be projected')
 }
 
-async function projectOnce(options: ProjectorOptions, rebalanced: (held: AbortSignal) => void): Promise<void> {
+async function projectOnce(
+  options: ProjectorOptions,
+  rebalanced: (held: AbortSignal) => void,
+  well: () => void,
+): Promise<void> {
   const { log, store, clock, logger, metrics, signal } = options
   const patience = { clock, logger, id: PROJECTOR }
   const startAt = (topic: string, partition: number, held: AbortSignal) => {
@@ -78,6 +73,7 @@ async function projectOnce(options: ProjectorOptions, rebalanced: (held: AbortSi
     const last = batch.at(-1)
     if (last === undefined) continue
     await commit(last, batch)
+    well()
     const { topic, appendedAt } = last
     metrics.events.inc({ group: PROJECTOR, topic, result: 'ok' }, batch.length)
     metrics.lastEvent.set({ group: PROJECTOR, topic }, appendedAt / 1000)

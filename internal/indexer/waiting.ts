@@ -1,7 +1,6 @@
 // Waiting: the one retry schedule of the indexer, a bound on what runs at once, and a bell.
 
 import type { Clock, Log } from '../ports/ports.ts'
-import { isUnavailable } from '../store/store.ts'
 
 /** Pauses double from the first to the longest, in milliseconds. */
 const FIRST_PAUSE_MS = 100
@@ -41,16 +40,46 @@ export interface Patience {
   signal: AbortSignal
 }
 
-/** The outcome of `work`, which is tried again while the store is out of reach, until `signal` aborts: then Stopped. */
+/** The outcome of `work` on the store, tried again whatever goes wrong until `signal` aborts: then Stopped. */
 export async function reachStore<T>(work: () => Promise<T>, { clock, logger, id, signal }: Patience): Promise<T> {
   for (let tries = 1; ; tries++) {
     try {
       return await work()
     } catch (error) {
-      if (!isUnavailable(error)) throw error
+      if (error instanceof Stopped) throw error
       logger.warn({ err: error, tries }, 'the store is out of reach; trying again')
       await pause(clock, pauseMs(tries, id), signal)
     }
+  }
+}
+
+/**
+ * Runs `work` again and again until `signal` aborts: at once when it ends, after a pause when it fails. Pauses grow until it ends or
+ * says that it goes well.
+ */
+export async function persist(
+  work: (well: () => void) => Promise<unknown>,
+  { clock, logger, id, signal }: Patience,
+  trouble: string,
+): Promise<void> {
+  let tries = 0
+  const well = () => {
+    tries = 0
+  }
+  try {
+    while (!signal.aborted) {
+      try {
+        await work(well)
+        well()
+      } catch (error) {
+        if (signal.aborted) return
+        tries += 1
+        logger.warn({ err: error, tries }, `${trouble}; trying again`)
+        await pause(clock, pauseMs(tries, id), signal)
+      }
+    }
+  } catch (error) {
+    if (!(error instanceof Stopped)) throw error
   }
 }
 

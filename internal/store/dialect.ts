@@ -217,8 +217,8 @@ async function receivedAtOfPostgres(on: Queries, messageId: string): Promise<num
 const POSTGRES_REASONS: readonly [RegExp, StoreReason][] = [
   // Connections, resources, locks, time limits, shutdown, standby: all may pass.
   [/^(08|53|57P|58)|^(40001|40P01|55P03|57014|25006|25P03|25P04)$/, 'unavailable'],
-  // Passwords and rights are changed by operators, and mail waits for it.
-  [/^28|^42501$/, 'unavailable'],
+  // Passwords, rights and tables are changed by operators, and mail waits for it; an index that is damaged is built anew.
+  [/^28|^(42501|42P01|42883|3F000|0A000|XX000)$/, 'unavailable'],
   [/^(23505|23503|23P01)$/, 'conflict'],
   [/^(22|23|54)/, 'invalid'],
   [/^E[A-Z_]+$/, 'unavailable'],
