@@ -28,8 +28,12 @@ const obstruct = async (dir: string) => {
 blobStoreContract('directory', async () => {
   const parent = await mkdtemp(join(tmpdir(), 'blob-'))
   const dir = join(parent, 'not', 'yet')
+  const store = fileBlobs({ dir, clock, ids })
+  // A root that nothing was ever put to may be a mount that is away.
+  await store.put('first', uploadOf(''))
+  await store.delete('first')
   return {
-    store: fileBlobs({ dir, clock, ids }),
+    store,
     outage: () => obstruct(dir),
     async checkClean() {
       expect(await readdir(join(dir, '.tmp'))).toEqual([])
@@ -97,6 +101,20 @@ describe('objects as files', () => {
     expect(await readdir(tmpdir())).not.toContain(dir.split('/').at(-1))
     await rename(`${dir}.away`, dir)
     await store.put('t/b', uploadOf('b'))
+  })
+
+  test.each([
+    ['is not there', async () => rm(dir, { recursive: true })],
+    ['is empty, as the directory below a mount is', async () => rm(join(dir, '.tmp'), { recursive: true })],
+  ])('while the root %s no object is missing: it is an outage', async (_how, unmount) => {
+    const store = fileBlobs({ dir, clock, ids })
+    await store.put('t/a', uploadOf('a'))
+    expect(await store.get('t/b')).toBeUndefined()
+    await rm(join(dir, 't'), { recursive: true })
+    await unmount()
+    await expect(store.get('t/a')).rejects.toMatchObject({ fault: 'server' })
+    await expect(store.head('t/a')).rejects.toMatchObject({ fault: 'server' })
+    await expect(store.delete('t/a')).rejects.toMatchObject({ fault: 'server' })
   })
 
   test('a directory with more names than are held at a time is walked in order', async () => {

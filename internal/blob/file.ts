@@ -3,7 +3,8 @@
 // The order of a put: bytes to a temporary file in the same file system, fsync, read back and compare, rename, fsync of the
 // directory. So a name that is there has all its bytes, after any crash, and a put that resolved stays. Nothing is retried
 // here: after a failed fsync the pages count as clean, so only a whole new file may be believed.
-// A root that vanishes while we run is not made anew: it may be a mount that went away.
+// A root that vanishes while we run is not made anew: it may be a mount that went away. Nor is an object missing then: what is not
+// found counts as missing only in a root that holds the directory of temporary files, as every root does that was put to.
 
 import { open, stat, unlink, type FileHandle } from 'node:fs/promises'
 import { createHash } from 'node:crypto'
@@ -48,6 +49,11 @@ export function fileBlobs({ dir: given, clock, ids }: FileBlobsOptions): BlobSto
       throw error
     }
   }
+  const found = async <T>(work: () => Promise<T>): Promise<T | undefined> => {
+    const result = await unlessMissing(work)
+    if (result === undefined) await stat(join(dir, TEMPORARY))
+    return result
+  }
 
   return {
     put: (key, upload) =>
@@ -56,12 +62,12 @@ export function fileBlobs({ dir: given, clock, ids }: FileBlobsOptions): BlobSto
         const temporary = join(dir, TEMPORARY, ids.entryId())
         return place({ key, path: join(dir, key), temporary, directories }, upload)
       }),
-    get: (key) => guarded(key, () => unlessMissing(() => openObject(key, join(dir, key)))),
-    head: (key) => guarded(key, () => unlessMissing(async () => storedOf(key, await stat(join(dir, key))))),
+    get: (key) => guarded(key, () => found(() => openObject(key, join(dir, key)))),
+    head: (key) => guarded(key, () => found(async () => storedOf(key, await stat(join(dir, key))))),
     list: (prefix) => listed(dir, prefix),
     delete: (key) =>
       guarded(key, async () => {
-        const gone = await unlessMissing(async () => unlink(join(dir, key)).then(() => true))
+        const gone = await found(async () => unlink(join(dir, key)).then(() => true))
         if (gone) await directories.sync(dirname(join(dir, key)))
       }),
   }
