@@ -128,7 +128,7 @@ export async function startSmtpd(around: Surroundings, options: SmtpdOptions): P
     { name: 'spool', running: broken.promise, stop: () => spool.close() },
     looping(log, 'spool space', (signal) => space.run(signal)),
     { name: 'directory', stop: async () => directory.close() },
-    { name: 'smtp', stop: () => door.close(config.smtpDrainTimeoutMs) },
+    { name: 'smtp', stop: () => door.close(config.smtpDrainTimeoutMs), drains: true },
   ]
   return { parts, checks, port }
 }

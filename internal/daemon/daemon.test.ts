@@ -95,6 +95,28 @@ describe('signals', () => {
   })
 })
 
+describe('a part that does not stop', () => {
+  test('is left behind after the time that all have; those after it are stopped, and the process says that it failed', async () => {
+    const child = program(`
+      const log = openLog({ level: 'error', file: '-', stage: 'indexerd' })
+      setInterval(() => undefined, 1000)
+      const stop = () => new Promise(() => undefined)
+      const last = async () => void process.stdout.write('store closed\\n')
+      const done = runParts([{ name: 'store', stop: last }, { name: 'frozen', stop }, { name: 'frozen too', stop }], log, 300)
+      process.stdout.write('ready\\n')
+      process.exit(await done)
+    `)
+    await once(child.stdout, 'data')
+    let out = ''
+    child.stdout.on('data', (chunk: Buffer) => (out += String(chunk)))
+    const began = performance.now()
+    child.kill('SIGTERM')
+    expect(await once(child, 'close')).toEqual([1, null])
+    expect(performance.now() - began).toBeLessThan(2000)
+    expect(out).toMatch(/frozen too.*frozen.*store closed/s)
+  })
+})
+
 describe('readiness', () => {
   test('all checks must hold; one that throws is a problem', () => {
     const broken = {

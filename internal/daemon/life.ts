@@ -1,6 +1,7 @@
 // The life of a process: it runs until a signal or the first failure of a part, then takes everything down in reverse order.
 
 import type { Log } from '../ports/ports.ts'
+import { systemClock } from './clock.ts'
 
 /** Something that was started and must be stopped. */
 export interface Part {
@@ -8,10 +9,17 @@ export interface Part {
   /** Rejects when the part failed by itself; resolves when it ended. Absent for parts that only wait to be stopped. */
   running?: Promise<void>
   stop(): Promise<void>
+  /** Its stop has a bound of its own, a setting. */
+  drains?: true
 }
 
 /** How a process ended: 0 by a signal, 1 when a part failed or a stop did. */
 export type ExitStatus = 0 | 1
+
+/** What all stops together may take beside those that drain, milliseconds: an engine that is frozen must not hold the process. */
+const STOP_MAX_MS = 8000
+/** What each stop gets all the same. */
+const STOP_MIN_MS = 100
 
 const SIGNALS = ['SIGINT', 'SIGTERM'] as const
 
@@ -38,8 +46,11 @@ export class PartFailed extends Error {
   }
 }
 
-/** Runs `parts` until a signal or a failure, then stops them, the last started first, and says how it went. */
-export async function runParts(parts: readonly Part[], log: Log): Promise<ExitStatus> {
+/**
+ * Runs `parts` until a signal or a failure, then stops them, the last started first, and says how it went. A part that does not stop
+ * in time is left behind: the process is about to end, and what was begun is done again by whoever starts next.
+ */
+export async function runParts(parts: readonly Part[], log: Log, stopMaxMs = STOP_MAX_MS): Promise<ExitStatus> {
   let status: ExitStatus = 0
   try {
     const signal = await untilSignalOrFailure(parts)
@@ -48,14 +59,29 @@ export async function runParts(parts: readonly Part[], log: Log): Promise<ExitSt
     log.error({ error }, 'a part failed; stopping')
     status = 1
   }
+  let leftMs = stopMaxMs
   for (const part of parts.toReversed()) {
+    const began = systemClock.monotonic()
     try {
-      await part.stop()
+      await (part.drains ? part.stop() : within(Math.max(leftMs, STOP_MIN_MS), part.stop()))
     } catch (error) {
       log.error({ error, part: part.name }, 'could not stop cleanly')
       status = 1
     }
+    if (!part.drains) leftMs -= systemClock.monotonic() - began
   }
   log.info({ status }, 'stopped')
   return status
+}
+
+async function within(ms: number, work: Promise<void>): Promise<void> {
+  const over = new AbortController()
+  const late = systemClock.sleep(ms, over.signal).then(() => {
+    throw new Error('it did not stop in time')
+  })
+  try {
+    await Promise.race([work, late])
+  } finally {
+    over.abort()
+  }
 }

@@ -72,6 +72,13 @@ describe.skipIf(missing)(`faults of PostgreSQL ${missing ?? ''}`, () => {
       expect(await reasonOf(listTenants(store()))).toBe('none')
     })
 
+    test('a table that is away: unavailable, and then it goes on', async () => {
+      await bed().server.psql('alter table tenants rename to tenants_away', bed().database)
+      expect(await reasonOf(listTenants(store()))).toBe('unavailable')
+      await bed().server.psql('alter table tenants_away rename to tenants', bed().database)
+      expect(await reasonOf(listTenants(store()))).toBe('none')
+    })
+
     test('a lock that is not let go of: unavailable, and then it goes on', async () => {
       const other = await bed().open()
       const { promise: held, resolve: letGo } = Promise.withResolvers<void>()
@@ -195,6 +202,35 @@ describe.skipIf(missing)(`faults of PostgreSQL ${missing ?? ''}`, () => {
       letGo()
       await first
       expect(await third).toBe('third')
+    })
+
+    test.each([
+      ['that works', false],
+      ['that waits for its turn', true],
+    ])('one %s lets go of a server that is frozen', async (_which, waits) => {
+      const { promise: held, resolve: letGo } = Promise.withResolvers<void>()
+      const never = new AbortController().signal
+      const { promise: working, resolve: works } = Promise.withResolvers<void>()
+      const work = async (signal: AbortSignal) => {
+        works()
+        await Promise.race([held, new Promise((resolve) => signal.addEventListener('abort', resolve))])
+      }
+      const stopping = new AbortController()
+      const first = store().singleRunner('job', work, waits ? never : stopping.signal)
+      await working
+      const second = waits ? store().singleRunner('job', work, stopping.signal) : Promise.resolve()
+      if (waits) await sleep(200)
+      await bed().server.freeze()
+      try {
+        const began = performance.now()
+        stopping.abort(new Error('stopped'))
+        await Promise.allSettled([waits ? second : first])
+        expect(performance.now() - began).toBeLessThan(1000)
+      } finally {
+        await bed().server.thaw()
+        letGo()
+        await first
+      }
     })
 
     test('work whose connection is lost is told, since another may have begun', async () => {

@@ -22,11 +22,18 @@ export interface MonthMaker {
 export function monthMaker(config: ClientConfig): MonthMaker {
   // Every month that rows came in: two dozen a year.
   const made = new Map<string, Promise<void>>()
+  // One after the other, on one connection at a time.
+  let last: Promise<unknown> = Promise.resolve()
+  const next = (table: ByMonth, day: Date) => {
+    const making = last.then(() => makeMonths(config, table, day))
+    last = Promise.allSettled([making])
+    return making
+  }
   return {
     async make(table, at) {
       const day = new Date(at)
       const month = `${table} ${day.getUTCFullYear()} ${day.getUTCMonth()}`
-      const known = made.get(month) ?? makeMonths(config, table, day)
+      const known = made.get(month) ?? next(table, day)
       made.set(month, known)
       try {
         await known
@@ -58,9 +65,16 @@ async function onOwnConnection<T>(config: ClientConfig, work: (client: Client) =
       await client.connect()
       return await work(client)
     } finally {
-      await client.end()
+      await leave(client)
     }
   })
+}
+
+/** Says goodbye and waits for no answer: a server that is frozen gives none. */
+async function leave(client: Client): Promise<void> {
+  const { stream } = client.connection
+  stream.once('finish', () => stream.destroy())
+  await client.end()
 }
 
 export interface SingleRun<T> {
@@ -114,7 +128,7 @@ export async function singleRunner<T>(config: ClientConfig, run: SingleRun<T>): 
       throw error
     } finally {
       signal.removeEventListener('abort', stop)
-      await client.end()
+      await leave(client)
     }
   })
 }
