@@ -2,6 +2,7 @@
 
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { CamelCasePlugin, Kysely, PostgresDialect, sql, type RawBuilder } from 'kysely'
 import { Pool } from 'pg'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
@@ -28,7 +29,7 @@ import {
 import { draft, eventRow, reasonOf } from './testing/draft.ts'
 import { PLANS } from './testing/plans.ts'
 import { openElsewhere } from './testing/program.ts'
-import { freshStore, missing, sharedBed } from './testing/postgres-bed.ts'
+import { freshStore, missing, sharedBed, until } from './testing/postgres-bed.ts'
 
 /** Copies of a message: of 26 tenants, `a` among them, a seventh FAILED. */
 const MANY = `
@@ -177,6 +178,50 @@ describe.skipIf(missing)(`months in PostgreSQL ${missing ?? ''}`, () => {
       await Promise.all(stores.map((each) => each.close()))
     })
 
+    test('a store that needs many months at once makes them on one connection', async () => {
+      const other = await bed().open()
+      const { promise: held, resolve: letGo } = Promise.withResolvers<void>()
+      const { promise: holding, resolve: holds } = Promise.withResolvers<void>()
+      const holder = other.transaction(async (tx) => {
+        await sql`select pg_advisory_xact_lock(hashtextextended('make_month', 0))`.execute(tx.kysely)
+        holds()
+        await held
+      })
+      await holding
+      const saving = [0, 4, 8, 12].map((month, n) => save(n, Date.UTC(2031, month)))
+      const waiting = async () =>
+        Number(
+          await psql(`select count(*) from pg_stat_activity where wait_event = 'advisory'
+          and datname = current_database()`),
+        )
+      await until(async () => (await waiting()) > 0)
+      await sleep(300)
+      expect(await waiting()).toBe(1)
+      letGo()
+      await holder
+      await Promise.all(saving)
+      await other.close()
+    })
+
+    test('a month whose places were left when it was dropped takes its mail again', async () => {
+      await save(1, Date.UTC(2024, 0, 5))
+      await save(2, Date.UTC(2024, 0, 6))
+      await save(3, Date.UTC(2024, 3))
+      await psql('drop table messages_2024_01, search_index_2024_01')
+      expect(await findMessage(store(), draft(1).id)).toBeUndefined()
+      expect(await reasonOf(save(1, Date.UTC(2024, 0, 5)))).toBe('unavailable')
+      await save(1, Date.UTC(2024, 0, 5))
+      await save(2, Date.UTC(2024, 2))
+      for (const [n, receivedAt] of [
+        [1, Date.UTC(2024, 0, 5)],
+        [2, Date.UTC(2024, 2)],
+      ] as const) {
+        expect(await findMessage(store(), draft(n).id)).toMatchObject({ receivedAt })
+        expect(await reasonOf(save(n, Date.UTC(2024, 3)))).toBe('conflict')
+      }
+      expect(await psql('select count(*) from message_places')).toBe('3')
+    })
+
     test('an id is one message, whichever month somebody takes it to be of', async () => {
       await save(1, 0)
       expect(await reasonOf(save(1, Date.UTC(2026, 0)))).toBe('conflict')
@@ -251,7 +296,11 @@ describe.skipIf(missing)(`months in PostgreSQL ${missing ?? ''}`, () => {
         (tx) => indexText(tx, { seq: 1, receivedAt: receivedAt(2) }, { ...EMPTY, body: 'word' }),
         ['search_index_2026_03'],
       ],
-      ['freed of its text', (tx) => dropDerived(tx, id), ['messages_2026_03', 'search_index_2026_03']],
+      [
+        'freed of its text',
+        (tx) => dropDerived(tx, id, { seq: 1, receivedAt: receivedAt(2) }),
+        ['search_index_2026_03'],
+      ],
       ['told of', (tx) => projectEvents(tx, [eventRow(70, { appendedAt: receivedAt(2) })]), ['events_2026_03']],
       [
         'the newest of its mailbox',

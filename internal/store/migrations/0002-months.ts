@@ -80,12 +80,23 @@ const POSTGRES: readonly string[] = [
   // Unpartitioned: finds a message by its id at the same cost however many months there are, and holds ids unique over all of them.
   'create table message_places (id text collate "C" not null primary key, received_at bigint not null)',
   `create function keep_message_place() returns trigger language plpgsql as $$
+  declare
+    known bigint;
   begin
     if tg_op = 'DELETE' then
       delete from message_places where id = old.id;
-    else
-      insert into message_places (id, received_at) values (new.id, new.received_at);
+      return null;
     end if;
+    insert into message_places (id, received_at) values (new.id, new.received_at) on conflict (id) do nothing;
+    if found then
+      return null;
+    end if;
+    -- The place is left of a message whose month was dropped, or that message is there.
+    select received_at into known from message_places where id = new.id for update;
+    if known <> new.received_at and exists (select from messages where id = new.id and received_at = known) then
+      raise unique_violation using message = format('message %s is there with another time', new.id);
+    end if;
+    update message_places set received_at = new.received_at where id = new.id;
     return null;
   end $$`,
   // Waits for those who write messages, and makes the next ones wait, before the rows that are there are copied.
