@@ -73,6 +73,19 @@ describe('offsets', () => {
     expect(await told({ ...everyOffset, until: 2 }, { log: trimmed })).toEqual([0, 1].map(idOf))
   })
 
+  test('are looked for in the copy from the first that is there: what it never had costs nothing', async () => {
+    const far = 50_000_000
+    const partition = 0
+    await bed.deliver(mails)
+    await bed.index()
+    await sql`update events set log_offset = log_offset + ${far} where topic = 'mail.ingest.v1'`.execute(
+      bed.store.kysely,
+    )
+    const at = async (offset: number) => [{ topic: 'mail.ingest.v1', partition, offset }]
+    const trimmed = { ...bed.log, offsetsAt: () => at(far + 10), ends: () => at(far + 10) }
+    expect(await told(everyOffset, { log: trimmed })).toEqual(mails.map((_, n) => idOf(n)))
+  })
+
   test('without an end stop where the log ended at the start, and do not follow what they tell', async () => {
     await bed.deliver(mails)
     const stop = new AbortController()

@@ -6,8 +6,8 @@ import type { EventLog } from '../eventlog/eventlog.ts'
 import {
   countMessages,
   cursorOf,
+  eventsAt,
   findMessage,
-  listEvents,
   listMessages,
   StoreError,
   type MessageFilter,
@@ -149,11 +149,12 @@ async function* within(parts: SelectionParts, stretch: Stretch): AsyncGenerator<
 }
 
 async function* copied({ store }: SelectionParts, { partition, first, last }: Stretch) {
-  for (let offsetFrom = first; offsetFrom < last; offsetFrom += PAGE) {
-    const offsetUntil = Math.min(last, offsetFrom + PAGE)
-    const filter = { types: ['ingest.received'], topic: TOPIC, partition, offsetFrom, offsetUntil }
-    const { rows } = await listEvents(store, filter, { limit: PAGE })
-    for (const row of rows.toSorted((a, b) => a.offset - b.offset)) {
+  // From one that is there to the next: the copy may begin millions of offsets later.
+  for (let from = first; from < last;) {
+    const rows = await eventsAt(store, { topic: TOPIC, partition, from, until: last }, PAGE)
+    from = (rows.at(-1)?.offset ?? last) + 1
+    for (const row of rows) {
+      if (row.type !== 'ingest.received') continue
       const { id, source, subject, tenant, traceparent } = row
       const time = new Date(row.time).toISOString()
       const data = row.data as Received['data']

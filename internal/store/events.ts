@@ -23,7 +23,6 @@ export interface EventFilter {
   partition?: number
   /** This offset or later; with `topic` and `partition`. */
   offsetFrom?: number
-  offsetUntil?: number
 }
 
 /** Rows of one statement; a round trip to a database elsewhere takes longer than they do. */
@@ -70,7 +69,6 @@ export async function listEvents(
   if (filter.topic !== undefined) query = query.where('topic', '=', filter.topic)
   if (filter.partition !== undefined) query = query.where('partition', '=', filter.partition)
   if (filter.offsetFrom !== undefined) query = query.where('logOffset', '>=', filter.offsetFrom)
-  if (filter.offsetUntil !== undefined) query = query.where('logOffset', '<', filter.offsetUntil)
   if (want.cursor !== undefined) {
     const [time, topic, partition, offset] = fromEventCursor(want.cursor)
     query = query.where((where) =>
@@ -85,6 +83,26 @@ export async function listEvents(
   const last = rows[limit - 1]
   if (rows.length <= limit || last === undefined) return { rows }
   return { rows: rows.slice(0, limit), next: toEventCursor(last) }
+}
+
+/** Events of one partition in the order of their offsets, from `from` on and below `until`. */
+export async function eventsAt(
+  on: Queries,
+  place: { topic: string; partition: number; from: number; until: number },
+  limit: number,
+): Promise<EventRow[]> {
+  const { topic, partition, from, until } = place
+  const rows = await on.kysely
+    .selectFrom('events')
+    .selectAll()
+    .where('topic', '=', topic)
+    .where('partition', '=', partition)
+    .where('logOffset', '>=', from)
+    .where('logOffset', '<', until)
+    .orderBy('logOffset')
+    .limit(limit)
+    .execute()
+  return rows.map(fromEventRow)
 }
 
 /**

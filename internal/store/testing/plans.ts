@@ -34,6 +34,6 @@ export const PLANS: readonly [what: string, statement: string, index?: string][]
   ],
   [
     'events from an offset',
-    "select * from events where topic = 't' and partition = 0 and log_offset >= 5 order by log_offset limit 50",
+    "select * from events where topic = 't' and partition = 0 and log_offset >= 5 and log_offset < 9 order by log_offset limit 50",
   ],
 ]
