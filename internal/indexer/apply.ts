@@ -131,8 +131,8 @@ async function applyParsed(
     threadId: processed ? threadId : null,
     indexedAt: now,
   }
-  if (before !== undefined) await dropDerived(tx, row.id)
   const place = await saveMessage(tx, row)
+  if (before !== undefined) await dropDerived(tx, row.id, place)
   if (!processed) return { row, documents: [] }
   const documents = documentsIn(row.tenant, row.id, message)
   await addDocuments(tx, documents)
@@ -151,11 +151,9 @@ async function applyTrouble(
   const bare = bareDraft(event, judgement.meta)
   const { reason, detail } = judgement
   const row = { ...bare, status, reason, detail, forced: before?.forced ?? false, indexedAt: now }
-  if (before !== undefined) {
-    await leave(tx, bare, changes)
-    await dropDerived(tx, row.id)
-  }
-  await saveMessage(tx, row)
+  if (before !== undefined) await leave(tx, bare, changes)
+  const place = await saveMessage(tx, row)
+  if (before !== undefined) await dropDerived(tx, row.id, place)
   return { row, documents: [] }
 }
 

@@ -138,8 +138,8 @@ async function demote(tx: Tx, id: string, first: string, changes: RoleChanges): 
   if (message.forced) await patchMessage(tx, id, { duplicateOf: first })
   else {
     const status = nextStatus(message.status, 'demoted') ?? message.status
-    await patchMessage(tx, id, { status, duplicateOf: first, threadId: null })
-    await dropDerived(tx, id)
+    const place = await patchMessage(tx, id, { status, duplicateOf: first, threadId: null })
+    if (place !== undefined) await dropDerived(tx, id, place)
   }
   changes.demoted.push({ message, first })
 }

@@ -37,7 +37,7 @@ export interface Dialect {
   /** Adds the search row of a message that has none. */
   addText(tx: Tx, place: MessagePlace, text: SearchText): Promise<void>
   /** Removes the search row of a message, if it has one. */
-  dropText(tx: Tx, messageId: string): Promise<void>
+  dropText(tx: Tx, place: MessagePlace): Promise<void>
   /** Waits until no other open transaction holds one of these names; they are held until this one ends. */
   serialise(tx: Tx, names: readonly string[]): Promise<void>
   /** Makes sure that rows of this time can be written: `receivedAt` of messages, `appendedAt` of events. */
@@ -104,11 +104,8 @@ export const SQLITE: Dialect = {
       .values({ rowid: seq, ...(words as SearchText) })
       .execute()
   },
-  async dropText(tx, messageId) {
-    await tx.kysely
-      .deleteFrom('searchIndex')
-      .where('rowid', '=', (of) => of.selectFrom('messages').select('seq').where('id', '=', messageId))
-      .execute()
+  async dropText(tx, { seq }) {
+    await tx.kysely.deleteFrom('searchIndex').where('rowid', '=', seq).execute()
   },
   // One transaction writes at a time.
   serialise: async () => {},
@@ -246,13 +243,8 @@ export const postgresDialect = (makeRoom: Dialect['makeRoom']): Dialect => ({
   messageKey: ['id', 'receivedAt'],
   matches: matchPostgres,
   addText: addTextPostgres,
-  async dropText(tx, messageId) {
-    // Both conditions on the time: the server looks at one month of each table only when it knows which while it plans.
-    const receivedAt = await receivedAtOfPostgres(tx, messageId)
-    if (receivedAt === undefined) return
-    await sql`
-      delete from search_index where received_at = ${receivedAt}
-        and seq = (select seq from messages where id = ${messageId} and received_at = ${receivedAt})`.execute(tx.kysely)
+  async dropText(tx, { seq, receivedAt }) {
+    await sql`delete from search_index where received_at = ${receivedAt} and seq = ${seq}`.execute(tx.kysely)
   },
   serialise: serialisePostgres,
   makeRoom,

@@ -14,10 +14,14 @@ export const messageName = (messageId: string): string => `message\n${messageId}
 export const keyName = ({ tenant, source, headerMessageId }: Key): string =>
   `key\n${tenant}\n${source}\n${headerMessageId}`
 
-/** Waits until no other open transaction holds one of these; they wait for this one in turn. What is held already costs nothing. */
-export async function hold(tx: Tx, names: readonly string[]): Promise<void> {
+/**
+ * Waits until no other open transaction holds one of these; they wait for this one in turn. What is held already costs nothing. True
+ * when one was not: whoever held it may have changed what it names, so what was read before counts only once all are held.
+ */
+export async function hold(tx: Tx, names: readonly string[]): Promise<boolean> {
   const fresh = names.filter((name) => !tx.held.has(name))
-  if (fresh.length === 0) return
+  if (fresh.length === 0) return false
   await tx.dialect.serialise(tx, fresh)
   for (const name of fresh) tx.held.add(name)
+  return true
 }

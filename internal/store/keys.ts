@@ -54,9 +54,6 @@ export async function holdKeyOf(tx: Tx, messageId: string): Promise<KeyRow | und
         .executeTakeFirst())
     const ids = [row?.headerMessageId, row?.syntheticBase].filter((id) => typeof id === 'string')
     const keys = [...(key === undefined ? [] : [key]), ...ids.map((id) => ({ ...row, headerMessageId: id }) as Key)]
-    const fresh = keys.map(keyName).filter((name) => !tx.held.has(name))
-    // Whoever held them may have changed them before letting go, so what was read counts only once all are held.
-    if (fresh.length === 0) return key
-    await hold(tx, fresh)
+    if (!(await hold(tx, keys.map(keyName)))) return key
   }
 }

@@ -54,9 +54,12 @@ export interface MessagePatch {
   attachmentCount?: number
 }
 
-export async function patchMessage(tx: Tx, id: string, patch: MessagePatch): Promise<void> {
+/** Resolves with its place; undefined where there is none of this id. */
+export async function patchMessage(tx: Tx, id: string, patch: MessagePatch): Promise<MessagePlace | undefined> {
   const isIt = await messageIs(tx, id)
-  if (isIt !== undefined) await tx.kysely.updateTable('messages').set(patch).where(isIt).execute()
+  if (isIt === undefined) return undefined
+  const patched = tx.kysely.updateTable('messages').set(patch).where(isIt).returning(['seq', 'receivedAt'])
+  return patched.executeTakeFirst()
 }
 
 /** Everything that is a duplicate of `from` becomes one of `to`; `to` itself becomes none of anything. */
@@ -73,10 +76,10 @@ export async function repointDuplicates(
     .execute()
 }
 
-/** Removes what only a processed message has: its documents and its search row. */
-export async function dropDerived(tx: Tx, messageId: string): Promise<void> {
+/** Removes what only a processed message has: its documents and its search row. `place` is what saving or patching it gave. */
+export async function dropDerived(tx: Tx, messageId: string, place: MessagePlace): Promise<void> {
   await tx.kysely.deleteFrom('documents').where('messageId', '=', messageId).execute()
-  await tx.dialect.dropText(tx, messageId)
+  await tx.dialect.dropText(tx, place)
 }
 
 /** Gives the duplicates of `first` the header id that it has now. */

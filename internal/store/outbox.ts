@@ -16,19 +16,17 @@ interface Sendable {
   subject: string
 }
 
+/** Adds events in their order; there must be one at least. */
 export async function enqueue(tx: Tx, events: readonly Sendable[], now: number): Promise<void> {
-  for (const event of events) {
-    const { id, type, subject } = event
-    const row = {
-      id,
-      type,
-      aggregatetype: 'message',
-      aggregateid: subject,
-      payload: JSON.stringify(event),
-      createdAt: now,
-    }
-    await tx.kysely.insertInto('outbox').values(row).execute()
-  }
+  const rows = events.map((event) => ({
+    id: event.id,
+    type: event.type,
+    aggregatetype: 'message',
+    aggregateid: event.subject,
+    payload: JSON.stringify(event),
+    createdAt: now,
+  }))
+  await tx.kysely.insertInto('outbox').values(rows).execute()
 }
 
 /** The oldest rows that the log may take, in the order they were written. */

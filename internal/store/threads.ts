@@ -40,12 +40,8 @@ interface Links {
 async function settled(tx: Tx, tenant: string, ids: readonly string[]): Promise<Links> {
   for (;;) {
     const links = await linksOf(tx, tenant, ids)
-    const wanted = [...links.labels, ...links.fresh.map((id) => threadIdOf(tenant, id))].filter(
-      (name) => !tx.held.has(name),
-    )
-    // Whoever had one of the names may have renamed it before letting go, so what was read counts only once all are held.
-    if (wanted.length === 0) return links
-    await hold(tx, wanted)
+    const names = [...links.labels, ...links.fresh.map((id) => threadIdOf(tenant, id))]
+    if (!(await hold(tx, names))) return links
   }
 }
 
