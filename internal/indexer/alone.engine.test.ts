@@ -1,5 +1,6 @@
 // One message whose transaction never gets through, while those of all others do, on a real PostgreSQL.
 
+import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, describe, expect, onTestFinished, test } from 'vitest'
 import { checkpointOf, countByStatus, getMessage, keyName } from '../store/store.ts'
 import { missing, sharedBed } from '../store/testing/postgres-bed.ts'
@@ -39,6 +40,7 @@ describe.skipIf(missing)(`a message alone with its trouble ${missing ?? ''}`, ()
     let sent = 0
     await eventually(async () => {
       await bed.deliver([withCsv(++sent, `${sent}@x`)])
+      await sleep(100)
       return (await countByStatus(store)).FAILED === 1
     }, 90_000)
     await eventually(() => bed.settled())
