@@ -110,15 +110,15 @@ export async function singleRunner<T>(config: ClientConfig, run: SingleRun<T>): 
   client.on('end', () => lost())
   const stop = () => {
     over.abort(signal.reason)
-    // A session that waits for its turn ends with its connection.
+    // A session that connects or waits for its turn ends with its connection.
     client.connection.stream.destroy()
   }
   return translated(async () => {
     try {
       signal.throwIfAborted()
+      signal.addEventListener('abort', stop, { once: true })
       await client.connect()
       signal.throwIfAborted()
-      signal.addEventListener('abort', stop, { once: true })
       await client.query(SERVER_CHECKS)
       await client.query('select pg_advisory_lock($1)', [lockOf(`single runner ${name}`).toString()])
       signal.removeEventListener('abort', stop)
