@@ -43,6 +43,15 @@ describe('what an error of the S3 client means', () => {
     expect(found.message).toMatch(/^PUT t\/a: /)
   })
 
+  test.each([
+    [
+      'connect ECONNREFUSED 127.0.0.1:1',
+      Object.assign(new Error('connect ECONNREFUSED 127.0.0.1:1'), { code: 'ECONNREFUSED' }),
+    ],
+    ['403 SignatureDoesNotMatch', Object.assign(answered(403, 'SignatureDoesNotMatch'), { message: 'UnknownError' })],
+    ['404 NoSuchBucket x', answered(404, 'NoSuchBucket')],
+  ])('says %s, and nothing twice', (text, error) => expect(s3Fault('PUT t/a', error).message).toBe(`PUT t/a: ${text}`))
+
   test('one that is known already stays as it is', () => {
     const error = new BlobError('digest', 'x')
     expect(s3Fault('PUT t/a', error)).toBe(error)

@@ -44,7 +44,11 @@ export function s3Fault(what: string, error: unknown): BlobError {
   if (error instanceof BlobError) return error
   const { status, names, message } = factsOf(error)
   const fault = names.map((name) => BY_NAME[name]).find((fault) => fault !== undefined) ?? byStatus(status)
-  const shown = [...new Set([status, ...names, message])].filter((fact) => fact !== undefined && fact !== '')
+  // What the message says already, and how the SDK says that it knows nothing, would only be noise.
+  const words = [...names.filter((name) => !message?.includes(name)), message]
+  const shown = [status, ...words.filter((word) => word !== undefined && word !== '' && !isNoCode(word))].filter(
+    (fact) => fact !== undefined,
+  )
   return new BlobError(fault, `${what}: ${shown.join(' ')}`, { cause: error })
 }
 

@@ -29,7 +29,7 @@ must still be read.
 
 [asyncapi.json](../schemas/asyncapi.json) is all that a consumer needs: topics, keys, headers, schemas, examples and the rules above. In
 [examples/consumers](../examples/consumers/README.md) are three small programs that were written with it alone, in Node, Python and
-Java, each with its language's usual client; they run on a real broker in \`make test-engines\`.
+Java, each with its language's usual client; they run on a real broker in \`make test\`.
 `
 
 /** What docs/events.md says. `reasons` are those of quarantine with their meanings, which another package owns. */
