@@ -120,7 +120,11 @@ export async function startSmtpd(around: Surroundings, options: SmtpdOptions): P
     { name: 'spool', problem: () => space.problem() },
     {
       name: 'directory',
-      problem: () => (directory.stats().loaded ? undefined : `no directory snapshot at ${path} yet`),
+      problem: () => {
+        const { loaded, empty } = directory.stats()
+        if (!loaded) return `no directory snapshot at ${path} yet`
+        return empty ? `no tenant in ${path}; mail is deferred` : undefined
+      },
     },
     { name: 'smtp', problem: () => (door.facts().draining ? 'shutting down' : undefined) },
   ]
@@ -197,6 +201,7 @@ export async function startUploaderd(
     source,
     clock,
     log,
+    registry,
     everyMs: config.directoryRefreshMs,
   })
   // A first start has its snapshot before the front door opens.
@@ -206,7 +211,8 @@ export async function startUploaderd(
     looping(log, 'uploader', (signal) => stage.run(signal)),
     looping(log, 'directory refresher', (signal) => refreshDirectory(refresher, signal)),
   ]
-  return { parts, checks: [], wake: () => reader.wake() }
+  const checks: Check[] = [{ name: 'directory refresh', problem: () => refresher.problem() }]
+  return { parts, checks, wake: () => reader.wake() }
 }
 
 /** Event log to store. `onIndexed` is told of each message once its rows can be read. */

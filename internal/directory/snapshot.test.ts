@@ -53,7 +53,7 @@ afterEach(() => {
 describe('snapshot', () => {
   test('without any, the answer is temporary, and told of once', () => {
     expect([ask('acme'), ask('acme')]).toEqual(['unavailable', 'unavailable'])
-    expect(directory.stats()).toEqual({ loaded: false, stale: false, opened: 0 })
+    expect(directory.stats()).toEqual({ loaded: false, empty: false, stale: false, opened: 0 })
     expect(warnings).toHaveLength(1)
   })
 
@@ -86,6 +86,14 @@ describe('snapshot', () => {
     new Database(path).exec(old).close()
     expect(directory.route({ local: 'ann', domain: 'acme.example', text: '' }).kind).toBe('mailbox')
     expect(directory.route({ local: 'nobody', domain: 'acme.example', text: '' }).kind).toBe('unknown_mailbox')
+  })
+
+  test('without any tenant in it, the answer is temporary for every address', async () => {
+    await writeSnapshot(path, [{ kind: 'domain', domain: 'acme.example', tenant: null, state: 'active', antiEnumeration: false }])
+    expect(ask('acme')).toBe('unavailable')
+    expect(directory.route({ local: 'ann', domain: 'acme.example', text: '' })).toEqual({ kind: 'unavailable' })
+    expect(directory.route({ local: 'ann', domain: 'elsewhere.example', text: '' })).toEqual({ kind: 'unavailable' })
+    expect(directory.stats()).toMatchObject({ loaded: true, empty: true })
   })
 
   test('a new one is taken within 200 ms, and looked for no more often', async () => {

@@ -48,17 +48,19 @@ const TABLES = `
   CREATE TABLE mailboxes (address TEXT PRIMARY KEY, tenant TEXT NOT NULL, enabled INTEGER NOT NULL) STRICT, WITHOUT ROWID;
   CREATE TABLE policies (tenant TEXT, rule TEXT, action TEXT NOT NULL, PRIMARY KEY (tenant, rule)) STRICT, WITHOUT ROWID;
   CREATE TABLE senders (tenant TEXT, sender TEXT, listing TEXT NOT NULL, PRIMARY KEY (tenant, sender)) STRICT, WITHOUT ROWID;
+  CREATE TABLE source (version INTEGER NOT NULL) STRICT;
 `
 
 /**
  * Writes a snapshot to `path`: temporary file, fsync, rename, directory fsync. A crash at any point leaves the old one or the new
- * one. One writer for a path at a time. Rejects with the file system's or SQLite's error, and then changes nothing.
+ * one. One writer for a path at a time. Rejects with the file system's, SQLite's or the rows' error, and then changes nothing.
+ * `version` is that of the store's directory, which the rows have at least.
  */
-export async function writeSnapshot(path: string, rows: DirectoryRows): Promise<void> {
+export async function writeSnapshot(path: string, rows: DirectoryRows, version = 0): Promise<void> {
   const temporary = `${path}.tmp`
   await rm(temporary, { force: true })
   try {
-    await fill(temporary, rows)
+    await fill(temporary, rows, version)
     await syncFile(temporary)
     await rename(temporary, path)
   } catch (error) {
@@ -68,13 +70,14 @@ export async function writeSnapshot(path: string, rows: DirectoryRows): Promise<
   await syncFile(dirname(path))
 }
 
-async function fill(file: string, rows: DirectoryRows): Promise<void> {
+async function fill(file: string, rows: DirectoryRows, version: number): Promise<void> {
   const db = new Database(file)
   try {
     // The whole file is fsynced once it is complete, so nothing less than that is worth a sync.
     db.pragma('journal_mode = OFF')
     db.pragma('synchronous = OFF')
     db.exec(`BEGIN; ${TABLES}`)
+    db.prepare('INSERT INTO source VALUES (?)').run(version)
     const insert = insertInto(db)
     let count = 0
     for await (const row of rows) {
@@ -142,9 +145,10 @@ export interface DirectoryOptions extends DirectorySettings {
   log: Pick<Log, 'info' | 'warn'>
 }
 
-/** `loaded`: a snapshot serves. `stale`: the file's newest form could not be read, an older one serves. */
+/** `loaded`: a snapshot serves. `empty`: it has no tenant. `stale`: the file's newest form could not be read, an older one serves. */
 export interface DirectoryStats {
   loaded: boolean
+  empty: boolean
   stale: boolean
   /** Snapshots opened since the start. */
   opened: number
@@ -156,7 +160,7 @@ export interface SnapshotDirectory extends Directory {
   close(): void
 }
 
-/** Follows the snapshot at `path`. Never throws: without any snapshot every route is `unavailable`. */
+/** Follows the snapshot at `path`. Never throws: without any snapshot, or any tenant in it, every route is `unavailable`. */
 export function openDirectory(options: DirectoryOptions): SnapshotDirectory {
   const follower = new Follower(options)
   return {
@@ -169,6 +173,8 @@ export function openDirectory(options: DirectoryOptions): SnapshotDirectory {
 }
 
 interface OpenSnapshot extends Lookups, SenderLookups {
+  /** It knows no tenant: a deployment that is not set up yet, or a mistake. Its mail waits at the sender. */
+  empty: boolean
   close(): void
 }
 
@@ -202,7 +208,7 @@ class Follower {
   /** `otherwise` where there is no snapshot or it cannot be read. */
   #read<T>(otherwise: T, read: (current: OpenSnapshot) => T): T {
     this.#follow()
-    if (this.#current === undefined) return otherwise
+    if (this.#current === undefined || this.#current.empty) return otherwise
     try {
       return read(this.#current)
     } catch (error) {
@@ -216,7 +222,8 @@ class Follower {
 
   stats(): DirectoryStats {
     this.#follow()
-    return { loaded: this.#current !== undefined, stale: this.#stale, opened: this.#opened }
+    const { empty = false } = this.#current ?? {}
+    return { loaded: this.#current !== undefined, empty, stale: this.#stale, opened: this.#opened }
   }
 
   close(): void {
@@ -277,6 +284,7 @@ function openSnapshot(path: string): OpenSnapshot {
     return {
       policies: (slug) => policies.all(slug),
       sender: (slug, name) => sender.get(slug, name),
+      empty: db.prepare('SELECT 1 FROM tenants').get() === undefined,
       tenant: (slug) => {
         const row = tenant.get(slug)
         return row && { slug: row.slug, sizeMax: row.size_max, enabled: row.enabled !== 0 }
