@@ -3,11 +3,11 @@
 import { dirname } from 'node:path'
 import { measured as measuredBlobs, type BlobStore } from '../internal/blob/blob.ts'
 import { enginePath } from '../internal/config/config.ts'
-import type { Part } from '../internal/daemon/daemon.ts'
-import { measured as measuredLog, type EventLog, type Keeping } from '../internal/eventlog/eventlog.ts'
-import type { Store } from '../internal/store/store.ts'
+import { watch, type Check, type Part } from '../internal/daemon/daemon.ts'
+import { measured as measuredLog, TOPICS, type EventLog, type Keeping } from '../internal/eventlog/eventlog.ts'
+import { directoryVersion, type Store } from '../internal/store/store.ts'
 import { blobsOf, eventLogOf, isEmbedded, storeOf } from './adapters.ts'
-import { makeWritable, plainly, type Surroundings } from './main.ts'
+import { looping, makeWritable, plainly, type Surroundings } from './main.ts'
 
 /** What uploaderd and indexerd work on. */
 export interface Engines {
@@ -16,8 +16,11 @@ export interface Engines {
   store: Store
 }
 
-/** Opens all engines, and says how to close them. Rejects with CannotStart when one cannot be used. */
-export async function openEngines(around: Surroundings): Promise<{ engines: Engines; parts: Part[] }> {
+/** Asked for to see whether the store answers; it need not be there. */
+const ANY_OBJECT = 'readiness'
+
+/** Opens all engines, and says how to close them and whether they answer. Rejects with CannotStart when one cannot be used. */
+export async function openEngines(around: Surroundings): Promise<{ engines: Engines; parts: Part[]; checks: Check[] }> {
   const { config, clock, registry } = around
   const { objectStoreUrl, eventLogUrl, databaseUrl } = config
   const blobs = await opened(`OBJECT_STORE_URL ${objectStoreUrl}`, () => blobsOf(config, around))
@@ -34,11 +37,17 @@ export async function openEngines(around: Surroundings): Promise<{ engines: Engi
     log: measuredLog(log, registry, clock),
     store,
   }
+  const watches = [
+    watch({ ...around, name: 'object store', ask: () => blobs.head(ANY_OBJECT) }),
+    watch({ ...around, name: 'event log', ask: () => Promise.all(TOPICS.map((topic) => log.ends(topic))) }),
+    watch({ ...around, name: 'store', ask: () => directoryVersion(store) }),
+  ]
   const parts = [
     { name: 'event log', stop: () => log.close() },
     { name: 'store', stop: () => store.close() },
+    ...watches.map(({ check, run }) => looping(around.log, `watch of the ${check.name}`, run)),
   ]
-  return { engines, parts }
+  return { engines, parts, checks: watches.map(({ check }) => check) }
 }
 
 async function opened<T>(what: string, open: () => Promise<T>): Promise<T> {

@@ -17,7 +17,7 @@ process.stdout.on('error', () => undefined)
 let smtpPort = 0
 
 async function start(around: Surroundings): Promise<Stage> {
-  const { engines, parts } = await openEngines(around)
+  const { engines, parts, checks } = await openEngines(around)
   await seed(around, engines.store)
   const indexing = await startIndexerd(around, engines, (message) => say(lineOf(message, around.clock.now())))
   const uploading = await startUploaderd(around, engines)
@@ -27,7 +27,7 @@ async function start(around: Surroundings): Promise<Stage> {
   const stages = [indexing, uploading, receiving]
   return {
     parts: [...parts, ...stages.flatMap((stage) => stage.parts)],
-    checks: stages.flatMap((stage) => stage.checks),
+    checks: [...checks, ...stages.flatMap((stage) => stage.checks)],
   }
 }
 

@@ -34,6 +34,24 @@ export interface Stage {
   checks: Check[]
 }
 
+/** A loop that runs until it is told to stop; one that ends before has failed. */
+export function looping(log: Log, name: string, run: (signal: AbortSignal) => Promise<void>): Part {
+  const stopping = new AbortController()
+  const running = run(stopping.signal).then(() => {
+    if (!stopping.signal.aborted) throw new Error('it ended by itself')
+  })
+  // It may fail while other parts still start, before runParts listens, and that must not end the process unheard.
+  running.catch((error: unknown) => log.error({ err: error, part: name }, 'a loop failed'))
+  return {
+    name,
+    running,
+    stop: async () => {
+      stopping.abort()
+      await running
+    },
+  }
+}
+
 /** The process cannot start, for a reason that one sentence tells. */
 export class CannotStart extends Error {
   override name = 'CannotStart'

@@ -13,7 +13,6 @@ import { parsePath, type Mailbox } from '../internal/envelope/envelope.ts'
 import { watchDeadLetters } from '../internal/eventlog/eventlog.ts'
 import { indexer, keepEventsFor, type Indexed } from '../internal/indexer/indexer.ts'
 import { parserPool } from '../internal/message/message.ts'
-import type { Log } from '../internal/ports/ports.ts'
 import { smtpServer, type ThrottleLimits } from '../internal/smtp/smtp.ts'
 import { directoryRows, directoryVersion } from '../internal/store/store.ts'
 import { uploader } from '../internal/upload/upload.ts'
@@ -22,7 +21,7 @@ import type { Engines } from './engines.ts'
 import { parserLimits } from './parsers.ts'
 import { spoolMetrics } from './spool-metrics.ts'
 import { spoolSpace } from './spool-space.ts'
-import { CannotStart, plainly, type Stage, type Surroundings } from './main.ts'
+import { CannotStart, looping, plainly, type Stage, type Surroundings } from './main.ts'
 
 const snapshotPath = ({ config }: Surroundings): string => join(config.dataDir, 'directory.db')
 
@@ -38,24 +37,6 @@ async function opened<T>(dir: string, open: Promise<T>): Promise<T> {
   } catch (error) {
     if (error instanceof SpoolError) throw new CannotStart(error.message, { cause: error })
     throw plainly(error, `SPOOL_DIR ${dir}`)
-  }
-}
-
-/** A loop that runs until it is told to stop; one that ends before has failed. */
-function looping(log: Log, name: string, run: (signal: AbortSignal) => Promise<void>): Part {
-  const stopping = new AbortController()
-  const running = run(stopping.signal).then(() => {
-    if (!stopping.signal.aborted) throw new Error('it ended by itself')
-  })
-  // It may fail while other parts still start, before runParts listens, and that must not end the process unheard.
-  running.catch((error: unknown) => log.error({ err: error, part: name }, 'a loop failed'))
-  return {
-    name,
-    running,
-    stop: async () => {
-      stopping.abort()
-      await running
-    },
   }
 }
 
@@ -211,7 +192,10 @@ export async function startUploaderd(
     looping(log, 'uploader', (signal) => stage.run(signal)),
     looping(log, 'directory refresher', (signal) => refreshDirectory(refresher, signal)),
   ]
-  const checks: Check[] = [{ name: 'directory refresh', problem: () => refresher.problem() }]
+  const checks: Check[] = [
+    { name: 'upload', problem: () => stage.problem() },
+    { name: 'directory refresh', problem: () => refresher.problem() },
+  ]
   return { parts, checks, wake: () => reader.wake() }
 }
 

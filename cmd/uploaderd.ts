@@ -5,9 +5,9 @@ import { main, type Stage, type Surroundings } from './main.ts'
 import { startUploaderd } from './stages.ts'
 
 async function start(around: Surroundings): Promise<Stage> {
-  const { engines, parts } = await openEngines(around)
+  const { engines, parts, checks } = await openEngines(around)
   const stage = await startUploaderd(around, engines)
-  return { parts: [...parts, ...stage.parts], checks: stage.checks }
+  return { parts: [...parts, ...stage.parts], checks: [...checks, ...stage.checks] }
 }
 
 await main({ stage: 'uploaderd', defaults: { METRICS_LISTEN: '127.0.0.1:9091' }, start }, process.env)

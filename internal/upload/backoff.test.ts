@@ -35,7 +35,7 @@ describe('a target that may be down', () => {
       log: { debug: quiet, info: quiet, warn: quiet, error: quiet },
       retryMaxMs: 30_000,
       signal: stop.signal,
-      down: (isDown) => void told.push(isDown),
+      failed: (error) => void told.push(error !== undefined),
       waiting: (id, waits) => void told.push([id, waits]),
       ...change,
     })
@@ -53,6 +53,18 @@ describe('a target that may be down', () => {
     expect(await reached.reach('b', async () => 'up')).toBe('up')
     expect(await patient).toBe(2)
     expect(told).toEqual([true, ['a', true], false, ['a', false], false])
+  })
+
+  test('the log tells once that it is down, whoever tries, and once that it is back', async () => {
+    const lines: string[] = []
+    const tell = (_fields: object, line: string) => void lines.push(line)
+    const { reached, stop } = rigged({ log: { debug: quiet, info: tell, warn: tell, error: tell } })
+    const patient = [reached.reach('a', failing), reached.reach('b', failing)]
+    await turn()
+    await reached.reach('c', async () => 'up')
+    stop.abort()
+    await Promise.allSettled(patient)
+    expect(lines).toEqual(['target failed, will try again', 'target is back'])
   })
 
   test('a stop ends the pause with Stopped; the last try is not cut short', async () => {

@@ -34,8 +34,8 @@ export interface TargetOptions {
   log: Log
   retryMaxMs: number
   signal: AbortSignal
-  /** Told when the target goes down and when it is back. */
-  down(isDown: boolean): void
+  /** Told how each try ended: why it failed, or undefined. */
+  failed(error: Error | undefined): void
   /** Told when someone begins to wait, and when the wait is over. */
   waiting(id: string, waits: boolean): void
 }
@@ -43,6 +43,7 @@ export interface TargetOptions {
 export function target(options: TargetOptions): Target {
   const { name, clock, log, retryMaxMs, signal } = options
   const pauses = new Set<AbortController>()
+  let down = false
   const wakeAll = () => {
     for (const pause of pauses) pause.abort()
   }
@@ -66,16 +67,20 @@ export function target(options: TargetOptions): Target {
       for (let tries = 1; ; tries += 1) {
         try {
           const result = await work()
-          options.down(false)
+          options.failed(undefined)
+          if (down) log.info({ target: name }, 'target is back')
+          down = false
           wakeAll()
           return result
         } catch (error) {
           if (isFinal(error)) throw error
-          options.down(true)
-          log.warn(
+          options.failed(error as Error)
+          // One line for all that wait: each of their tries would say the same.
+          log[down ? 'debug' : 'warn'](
             { target: name, entryId: id, tries, error: (error as Error).message },
             'target failed, will try again',
           )
+          down = true
         }
         if (!signal.aborted) await wait(id, tries)
         if (signal.aborted) throw new Stopped()

@@ -65,7 +65,10 @@ export function inHand(): InHand {
 }
 
 /** Declares the gauges; those of the spool are read from `look` at each scrape. */
-export function metrics(registry: Registry, look: () => SpoolNow): { down(target: TargetName, isDown: boolean): void } {
+export function metrics(
+  registry: Registry,
+  look: () => SpoolNow,
+): { failed(target: TargetName, error: Error | undefined): void } {
   const registers = [registry]
   const states = { labelNames: ['state'] as const, registers }
   const collected = new Gauge({
@@ -101,5 +104,5 @@ export function metrics(registry: Registry, look: () => SpoolNow): { down(target
   for (const state of SPOOL_STATES) for (const gauge of [collected, oldest]) gauge.set({ state }, 0)
   bytes.set(0)
   for (const target of TARGETS) breaker.set({ target }, 0)
-  return { down: (target, isDown) => breaker.set({ target }, Number(isDown)) }
+  return { failed: (target, error) => breaker.set({ target }, Number(error !== undefined)) }
 }

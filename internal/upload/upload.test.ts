@@ -5,7 +5,17 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { BlobError } from '../blob/blob.ts'
 import { eventId, messageId, objectKeys } from '../envelope/envelope.ts'
-import { bytesOf, entryId, envelopeOf, lockLog, makeRig, obstruct, type Interference, type Rig } from './testing/rig.ts'
+import {
+  bytesOf,
+  clock,
+  entryId,
+  envelopeOf,
+  lockLog,
+  makeRig,
+  obstruct,
+  type Interference,
+  type Rig,
+} from './testing/rig.ts'
 
 let rig: Rig
 beforeEach(async () => {
@@ -186,6 +196,27 @@ describe('what is down comes back', () => {
     await life.drained()
     await life.stop()
     await expectWhole([[1, 'acme']])
+  })
+
+  test('a target that fails for 10 s is a problem, with its name, until it works', async () => {
+    await rig.accept([{ n: 1 }])
+    let later = 0
+    let down = true
+    const interfere: Interference = (step) => {
+      if (step === 'put' && down) throw new BlobError('client', 'PUT acme/x: 403 AccessDenied')
+    }
+    const life = await rig.life({
+      interfere,
+      change: { clock: { ...clock, monotonic: () => performance.now() + later } },
+    })
+    await sleep(100)
+    expect(life.problem()).toBeUndefined()
+    later = 10_000
+    expect(life.problem()).toBe('objectstore fails since 10 s: PUT acme/x: 403 AccessDenied')
+    down = false
+    await life.drained()
+    expect(life.problem()).toBeUndefined()
+    await life.stop()
   })
 
   test('a stop while something is down ends at once', async () => {

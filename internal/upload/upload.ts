@@ -57,7 +57,12 @@ export interface UploaderOptions {
 export interface Uploader {
   /** Carries entries until `signal` aborts; what is under way then ends its step and stays in the spool. Rejects on bugs and when the spool cannot be read. */
   run(signal: AbortSignal): Promise<void>
+  /** What has kept failing for TROUBLE_MS, for people. */
+  problem(): string | undefined
 }
+
+/** A target that fails for so long, milliseconds, is trouble; before that it is a restart or an election. */
+const TROUBLE_MS = 10_000
 
 /** Why an entry is set aside. */
 export const ASIDE = {
@@ -80,7 +85,22 @@ class Hopeless extends Error {
 export function uploader(options: UploaderOptions): Uploader {
   const hand = inHand()
   const gauges = metrics(options.registry, () => hand.now(options.reader.stats()))
+  const failing = new Map<TargetName, { since: number; message: string }>()
+  const failed = (name: TargetName, error: Error | undefined) => {
+    gauges.failed(name, error)
+    const since = failing.get(name)?.since ?? options.clock.monotonic()
+    if (error === undefined) failing.delete(name)
+    else failing.set(name, { since, message: error.message })
+  }
   return {
+    problem() {
+      const now = options.clock.monotonic()
+      const lasting = [...failing].filter(([, { since }]) => now - since >= TROUBLE_MS)
+      const texts = lasting.map(([name, { since, message }]) => {
+        return `${name} fails since ${Math.round((now - since) / 1000)} s: ${message}`
+      })
+      return texts.length === 0 ? undefined : texts.join('; ')
+    },
     async run(signal) {
       const stop = new AbortController()
       const abort = () => stop.abort()
@@ -94,7 +114,7 @@ export function uploader(options: UploaderOptions): Uploader {
           log,
           retryMaxMs,
           signal: stop.signal,
-          down: (isDown) => gauges.down(name, isDown),
+          failed: (error) => failed(name, error),
           waiting: (id, waits) => hand.waiting(id, waits),
         })
       const publish = publisher(options.log, reachable('eventlog'))

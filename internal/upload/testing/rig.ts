@@ -77,6 +77,7 @@ export interface LifeOptions {
 export interface Life {
   reader: SpoolReader
   registry: Registry
+  problem(): string | undefined
   /** Resolves with the error of run(), or undefined when it ended without one. */
   ended: Promise<unknown>
   /** Resolves when the spool has nothing left. */
@@ -143,6 +144,7 @@ export async function makeRig(): Promise<Rig> {
       return {
         reader,
         registry,
+        problem: () => stage.problem(),
         ended,
         async drained() {
           while (open.size > 0) {
