@@ -11,7 +11,7 @@ export interface WatchOptions {
   /** Names the engine in /readyz and in the log. */
   name: string
   /** A small question that only an engine in order answers. */
-  ask(): Promise<unknown>
+  ask: () => Promise<unknown>
   clock: Clock
   log: Pick<Log, 'info' | 'warn'>
 }
@@ -19,7 +19,7 @@ export interface WatchOptions {
 export interface Watch {
   check: Check
   /** Asks until `signal` aborts. */
-  run(signal: AbortSignal): Promise<void>
+  run: (signal: AbortSignal) => Promise<void>
 }
 
 /** The check tells how the last question ended; the log tells each change once. */
