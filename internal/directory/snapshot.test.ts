@@ -89,7 +89,10 @@ describe('snapshot', () => {
   })
 
   test('without any tenant in it, the answer is temporary for every address', async () => {
-    await writeSnapshot(path, rows('acme').filter((row) => row.kind !== 'tenant'))
+    await writeSnapshot(
+      path,
+      rows('acme').filter((row) => row.kind !== 'tenant'),
+    )
     expect(ask('acme')).toBe('unavailable')
     expect(directory.route({ local: 'ann', domain: 'acme.example', text: '' })).toEqual({ kind: 'unavailable' })
     expect(directory.route({ local: 'ann', domain: 'elsewhere.example', text: '' })).toEqual({ kind: 'unavailable' })
