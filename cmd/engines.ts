@@ -6,8 +6,16 @@ import { enginePath } from '../internal/config/config.ts'
 import { watch, type Check, type Part } from '../internal/daemon/daemon.ts'
 import { measured as measuredLog, TOPICS, type EventLog, type Keeping } from '../internal/eventlog/eventlog.ts'
 import { directoryVersion, type Store } from '../internal/store/store.ts'
+import { isAway } from './away.ts'
 import { blobsOf, eventLogOf, isEmbedded, storeOf } from './adapters.ts'
 import { looping, makeWritable, plainly, type Surroundings } from './main.ts'
+
+/** Between two tries to reach the database at the start. */
+const REACH_PAUSE_MS = 2000
+/** A wait is told of again after so many tries. */
+const REMIND_TRIES = 30
+/** When the stages have stopped nothing waits for an engine any more: one that does not let go by then is left as it is. */
+const CLOSE_MS = 2000
 
 /** What uploaderd and indexerd work on. */
 export interface Engines {
@@ -30,24 +38,44 @@ export async function openEngines(around: Surroundings): Promise<{ engines: Engi
   })
   const store = await opened('DATABASE_URL', () => {
     if (isEmbedded(databaseUrl)) makeWritable('DATABASE_URL', dirname(enginePath(databaseUrl)))
-    return storeOf(config)
+    return whenReached(around, () => storeOf(config))
   })
   const engines = {
     blobs: measuredBlobs(blobs, registry, clock),
     log: measuredLog(log, registry, clock),
     store,
   }
+  const closing = (name: string, close: () => Promise<void>): Part => ({
+    name,
+    stop: () => Promise.race([close(), clock.sleep(CLOSE_MS)]),
+  })
   const watches = [
     watch({ ...around, name: 'object store', ask: () => blobs.head(ANY_OBJECT) }),
     watch({ ...around, name: 'event log', ask: () => Promise.all(TOPICS.map((topic) => log.ends(topic))) }),
     watch({ ...around, name: 'store', ask: () => directoryVersion(store) }),
   ]
   const parts = [
-    { name: 'event log', stop: () => log.close() },
-    { name: 'store', stop: () => store.close() },
-    ...watches.map(({ check, run }) => looping(around.log, `watch of the ${check.name}`, run)),
+    closing('event log', () => log.close()),
+    closing('store', () => store.close()),
+    ...watches.map(({ check, run }) => looping(around.log, `watch of the ${check.name}`, run, { onlyAsks: true })),
   ]
   return { engines, parts, checks: watches.map(({ check }) => check) }
+}
+
+/** Waits for a database that is away, as after a power cut that took all machines. Rejects with what waiting would not mend. */
+async function whenReached<T>({ clock, log, waitsFor }: Surroundings, open: () => Promise<T>): Promise<T> {
+  for (let tries = 0; ; tries += 1) {
+    try {
+      return await open()
+    } catch (error) {
+      if (!isAway(error)) throw error
+      const { message } = error as Error
+      waitsFor(`DATABASE_URL: ${message}`)
+      if (tries % REMIND_TRIES === 0)
+        log.warn({ error: message }, 'the database is out of reach; the start waits for it')
+      await clock.sleep(REACH_PAUSE_MS)
+    }
+  }
 }
 
 async function opened<T>(what: string, open: () => Promise<T>): Promise<T> {

@@ -26,6 +26,8 @@ export interface Surroundings {
   ids: Ids
   log: Log
   registry: Registry
+  /** Says what the start waits for, to /readyz. */
+  waitsFor(what: string): void
 }
 
 /** A running stage: what to stop, what must hold for readiness. */
@@ -34,8 +36,13 @@ export interface Stage {
   checks: Check[]
 }
 
-/** A loop that runs until it is told to stop; one that ends before has failed. */
-export function looping(log: Log, name: string, run: (signal: AbortSignal) => Promise<void>): Part {
+/** A loop that runs until it is told to stop; one that ends before has failed. What `onlyAsks` may hang on an engine, and no stop waits for it. */
+export function looping(
+  log: Log,
+  name: string,
+  run: (signal: AbortSignal) => Promise<void>,
+  { onlyAsks = false } = {},
+): Part {
   const stopping = new AbortController()
   const running = run(stopping.signal).then(() => {
     if (!stopping.signal.aborted) throw new Error('it ended by itself')
@@ -47,7 +54,7 @@ export function looping(log: Log, name: string, run: (signal: AbortSignal) => Pr
     running,
     stop: async () => {
       stopping.abort()
-      await running
+      if (!onlyAsks) await running
     },
   }
 }
@@ -76,20 +83,24 @@ export async function main(program: Program, environment: Environment): Promise<
     makeWritable('DATA_DIR', config.dataDir)
     const log = logOf(config, program.stage)
     const registry = newRegistry(VERSION, environment['GIT_COMMIT'] ?? 'unknown')
-    const around = { config, clock: systemClock, ids: systemIds(systemClock), log, registry }
+    let waiting = 'starting'
+    const waitsFor = (what: string) => void (waiting = `waits for ${what}`)
+    const around = { config, clock: systemClock, ids: systemIds(systemClock), log, registry, waitsFor }
 
+    const { host, port } = config.metricsListen
+    const checks: Check[] = [{ name: 'start', problem: () => waiting }]
+    const listener = await openOperatorListener({ host, port, registry, checks }).catch((error: unknown) => {
+      throw plainly(error, `METRICS_LISTEN ${host}:${port}`)
+    })
+    // First, so that it is stopped last: while the rest starts or drains, /readyz says so and /metrics can be read.
+    parts.push({ name: 'operator listener', stop: () => listener.close() })
+    const stopWaiting = endAtSignal(log)
     const stage = await program.start(around)
     parts.push(...stage.parts)
-    const { host, port } = config.metricsListen
-    const listener = await openOperatorListener({ host, port, registry, checks: stage.checks }).catch(
-      (error: unknown) => {
-        throw plainly(error, `METRICS_LISTEN ${host}:${port}`)
-      },
-    )
-    // First, so that it is stopped last: while the rest drains, /readyz says so and /metrics can be read.
-    parts.unshift({ name: 'operator listener', stop: () => listener.close() })
+    checks.splice(0, 1, ...stage.checks)
     // Signals are listened for before anyone is told that it is ready.
     const ended = runParts(parts, log)
+    stopWaiting()
     log.info({ metrics: `${listener.url}/metrics` }, 'ready')
     await program.started?.(around, listener.url)
     process.exit(await ended)
@@ -98,6 +109,18 @@ export async function main(program: Program, environment: Environment): Promise<
     for (const part of parts.toReversed())
       await part.stop().catch((failure: unknown) => process.stderr.write(`${part.name}: ${String(failure)}\n`))
     process.exit(EXIT_BAD_START)
+  }
+}
+
+/** A start may wait for long, and as a container's first process it would be deaf to signals. What is half started is as after a crash. */
+function endAtSignal(log: Log): () => void {
+  const end = (signal: string) => {
+    log.info({ signal }, 'stopped before it was ready')
+    process.exit(0)
+  }
+  for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, end)
+  return () => {
+    for (const signal of ['SIGINT', 'SIGTERM']) process.off(signal, end)
   }
 }
 

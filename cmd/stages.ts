@@ -190,7 +190,7 @@ export async function startUploaderd(
   const parts: Part[] = [
     { name: 'spool reader', stop: () => reader.close() },
     looping(log, 'uploader', (signal) => stage.run(signal)),
-    looping(log, 'directory refresher', (signal) => refreshDirectory(refresher, signal)),
+    looping(log, 'directory refresher', (signal) => refreshDirectory(refresher, signal), { onlyAsks: true }),
   ]
   const checks: Check[] = [
     { name: 'upload', problem: () => stage.problem() },

@@ -18,7 +18,7 @@ export interface WatchOptions {
 
 export interface Watch {
   check: Check
-  /** Asks until `signal` aborts. */
+  /** Asks until `signal` aborts, and waits for the answer that is under way. */
   run: (signal: AbortSignal) => Promise<void>
 }
 
@@ -60,10 +60,8 @@ export function watch({ name, ask, clock, log }: WatchOptions): Watch {
         down === undefined ? (asked ? undefined : 'not asked yet') : `since ${down.since}: ${down.error}`,
     },
     async run(signal) {
-      const stopped = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
       while (!signal.aborted) {
-        // A question under way changes nothing, so a stop does not wait for its answer.
-        await Promise.race([look(signal), stopped])
+        await look(signal)
         await clock.sleep(EVERY_MS, signal).catch(() => undefined)
       }
     },

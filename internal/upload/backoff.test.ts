@@ -77,6 +77,18 @@ describe('a target that may be down', () => {
     await expect(reached.reach('a', failing)).rejects.toThrow(Stopped)
   })
 
+  test('a try that hangs is given up 3 s after the stop', async () => {
+    const sleeps: { ms: number; over: () => void }[] = []
+    const sleep = (ms: number) => new Promise<void>((over) => sleeps.push({ ms, over }))
+    const { reached, stop } = rigged({ clock: { now: () => 0, monotonic: () => 0, sleep } })
+    const hanging = reached.reach('a', () => new Promise(() => undefined))
+    const ended = expect(hanging).rejects.toThrow(Stopped)
+    stop.abort()
+    expect(sleeps.map(({ ms }) => ms)).toEqual([3000])
+    sleeps[0]?.over()
+    await ended
+  })
+
   test('what no further try mends is not tried again, and is no sign that the target is down', async () => {
     const { reached, told } = rigged()
     await expect(reached.reach('a', failing, () => true)).rejects.toThrow('down')

@@ -14,6 +14,9 @@ export function pauseMs(tries: number, maxMs: number, spread: number): number {
 /** A place of its own for each id among those that wait: the random end of a UUID, as a number from 0 to 1. */
 export const spreadOf = (id: string): number => (Number.parseInt(id.slice(-8), 16) || 0) / 0xffff_ffff
 
+/** A try that is under way at a stop gets so many milliseconds to end, and is given up then: the next process does it again. */
+const LAST_TRY_MS = 3000
+
 /** The stage is stopping; what was under way stays in the spool. */
 export class Stopped extends Error {
   constructor() {
@@ -47,7 +50,22 @@ export function target(options: TargetOptions): Target {
   const wakeAll = () => {
     for (const pause of pauses) pause.abort()
   }
-  signal.addEventListener('abort', wakeAll, { once: true })
+  /** How the tries under way are given up. */
+  const tries = new Set<() => void>()
+  const stop = () => {
+    wakeAll()
+    void clock.sleep(LAST_TRY_MS).then(() => {
+      for (const giveUp of tries) giveUp()
+    })
+  }
+  signal.addEventListener('abort', stop, { once: true })
+
+  const unlessGivenUp = <T>(work: Promise<T>) =>
+    new Promise<T>((resolve, reject) => {
+      const giveUp = () => reject(new Stopped())
+      tries.add(giveUp)
+      void work.then(resolve, reject).finally(() => tries.delete(giveUp))
+    })
 
   const wait = async (id: string, tries: number) => {
     const pause = new AbortController()
@@ -64,25 +82,25 @@ export function target(options: TargetOptions): Target {
   }
   return {
     async reach(id, work, isFinal = () => false) {
-      for (let tries = 1; ; tries += 1) {
+      for (let count = 1; ; count += 1) {
         try {
-          const result = await work()
+          const result = await unlessGivenUp(work())
           options.failed(undefined)
           if (down) log.info({ target: name }, 'target is back')
           down = false
           wakeAll()
           return result
         } catch (error) {
-          if (isFinal(error)) throw error
+          if (error instanceof Stopped || isFinal(error)) throw error
           options.failed(error as Error)
           // One line for all that wait: each of their tries would say the same.
           log[down ? 'debug' : 'warn'](
-            { target: name, entryId: id, tries, error: (error as Error).message },
+            { target: name, entryId: id, tries: count, error: (error as Error).message },
             'target failed, will try again',
           )
           down = true
         }
-        if (!signal.aborted) await wait(id, tries)
+        if (!signal.aborted) await wait(id, count)
         if (signal.aborted) throw new Stopped()
       }
     },

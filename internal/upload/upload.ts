@@ -55,7 +55,7 @@ export interface UploaderOptions {
 }
 
 export interface Uploader {
-  /** Carries entries until `signal` aborts; what is under way then ends its step and stays in the spool. Rejects on bugs and when the spool cannot be read. */
+  /** Carries entries until `signal` aborts; what is under way then ends its step, or is given up after 3 s, and stays in the spool. Rejects on bugs and when the spool cannot be read. */
   run(signal: AbortSignal): Promise<void>
   /** What has kept failing for TROUBLE_MS, for people. */
   problem(): string | undefined
