@@ -27,7 +27,7 @@ export interface Surroundings {
   log: Log
   registry: Registry
   /** Says what the start waits for, to /readyz. */
-  waitsFor(what: string): void
+  waitsFor: (what: string) => void
 }
 
 /** A running stage: what to stop, what must hold for readiness. */
