@@ -62,7 +62,9 @@ export function watch({ name, ask, clock, log }: WatchOptions): Watch {
     async run(signal) {
       while (!signal.aborted) {
         await look(signal)
-        await clock.sleep(EVERY_MS, signal).catch(() => undefined)
+        await clock.sleep(EVERY_MS, signal).catch((error: unknown) => {
+          if (!signal.aborted) throw error
+        })
       }
     },
   }
