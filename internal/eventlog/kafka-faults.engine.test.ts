@@ -184,7 +184,7 @@ function member(log: EventLog, checkpoints: Map<number, number>, workMs = 0) {
       return checkpoints.get(partition) ?? 0
     }
     for await (const batch of log.consume({
-      group: `${prefix}group`,
+      group: 'group',
       topics: [TOPIC],
       startAt,
       batchMax: 5,
