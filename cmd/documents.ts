@@ -50,6 +50,7 @@ function nothing(): Context {
     },
     clock: systemClock,
     ids: systemIds(systemClock),
+    random: unused,
     streams: { input: Readable.from([]), out: new PassThrough(), err: new PassThrough() },
     signal: new AbortController().signal,
   }

@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { CliError, run, type Context, type Engines } from '../internal/cli/cli.ts'
 import { enginePath, loadConfig, type Config } from '../internal/config/config.ts'
 import { systemClock } from '../internal/daemon/clock.ts'
-import { systemIds } from '../internal/daemon/ids.ts'
+import { random, systemIds } from '../internal/daemon/ids.ts'
 import type { EventLog, Queryable } from '../internal/eventlog/eventlog.ts'
 import { nodeFs } from '../spool/spool.ts'
 import { blobsOf, eventLogOf, isEmbedded, schemaOf, storeOf, topicsOf } from './adapters.ts'
@@ -117,6 +117,7 @@ async function main(): Promise<number> {
     engines: enginesOf(config),
     clock,
     ids,
+    random,
     streams: { input: process.stdin, out: process.stdout, err: process.stderr },
     signal: interrupt.signal,
   }

@@ -21,7 +21,13 @@ test.skipIf(postgresUnavailable())(
       const { status, stdout, stderr } = await ingestctl(dataDir, line, { DATABASE_URL: url })
       return { status, stdout: stdout.toString(), stderr }
     }
-    const steps = JSON.stringify([{ step: '0001-initial' }, { step: '0002-months' }])
+    const steps = JSON.stringify([
+      { step: '0001-initial' },
+      { step: '0002-months' },
+      { step: '0004-domain-options' },
+      { step: '0005-sender-policies' },
+      { step: '0006-credentials' },
+    ])
     const refused = await as('mail_ingest_app', 'db', 'migrate')
     expect(refused).toMatchObject({ status: 6, stderr: expect.stringContaining('permission denied') as string })
     const dry = await as('mail_ingest_owner', 'db', 'migrate', '--dry-run', '--json')

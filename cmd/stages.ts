@@ -14,6 +14,7 @@ import { watchDeadLetters } from '../internal/eventlog/eventlog.ts'
 import { indexer, keepEventsFor, type Indexed } from '../internal/indexer/indexer.ts'
 import { parserPool } from '../internal/message/message.ts'
 import { smtpServer, type ThrottleLimits } from '../internal/smtp/smtp.ts'
+import { certificatesOf, listenAll } from './front-door.ts'
 import { directoryRows, directoryVersion } from '../internal/store/store.ts'
 import { uploader } from '../internal/upload/upload.ts'
 import { nodeFs, openReader, openWriter, SpoolError, type SpoolObserver, type SpoolOptions } from '../spool/spool.ts'
@@ -70,6 +71,7 @@ export async function startSmtpd(around: Surroundings, options: SmtpdOptions): P
     plusPrefix: config.smtpPlusPrefix,
     postmaster: postmasterOf(config.postmasterMailbox),
   })
+  const certificates = await certificatesOf(around)
   const door = smtpServer({
     hostname: config.smtpHostname,
     limits: {
@@ -92,11 +94,11 @@ export async function startSmtpd(around: Surroundings, options: SmtpdOptions): P
     ids,
     log,
     registry,
+    ...(certificates && { certificates }),
+    requireTls: config.smtpRequireTls,
+    proxies: config.smtpProxyFrom,
   })
-  const { port } = await door.listen(config.smtpHost, config.smtpPort).catch((error: unknown) => {
-    throw plainly(error, `SMTP_PORT ${config.smtpHost}:${config.smtpPort}`)
-  })
-  log.info({ host: config.smtpHost, port }, 'listening for SMTP')
+  const port = await listenAll(around, door)
   const checks: Check[] = [
     { name: 'spool', problem: () => space.problem() },
     {
@@ -113,6 +115,7 @@ export async function startSmtpd(around: Surroundings, options: SmtpdOptions): P
     { name: 'spool', running: broken.promise, stop: () => spool.close() },
     looping(log, 'spool space', (signal) => space.run(signal)),
     { name: 'directory', stop: async () => directory.close() },
+    ...(certificates === undefined ? [] : [looping(log, 'certificates', (signal) => certificates.follow(signal))]),
     { name: 'smtp', stop: () => door.close(config.smtpDrainTimeoutMs), drains: true },
   ]
   return { parts, checks, port }

@@ -5,7 +5,7 @@
 
 import { Command, CommanderError, Option } from 'commander'
 import { EventLogError } from '../eventlog/eventlog.ts'
-import { DOMAINS, MAILBOXES, TENANTS } from './commands/directory.ts'
+import { CREDENTIALS, DOMAINS, MAILBOXES, TENANTS } from './commands/directory.ts'
 import { DLQ, EVENTS, QUARANTINE, REPLAY, SPOOL, TOPICS } from './commands/flow.ts'
 import { DOCUMENTS, MESSAGES, SEARCH, TRACE } from './commands/messages.ts'
 import { CONFIG, DOCTOR, HEALTH, SEND, STATUS, DB } from './commands/operate.ts'
@@ -35,6 +35,7 @@ const NOUNS: readonly Noun[] = [
   MAILBOXES,
   POLICY,
   SENDERS,
+  CREDENTIALS,
   TOPICS,
   DB,
   CONFIG,

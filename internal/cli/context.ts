@@ -54,6 +54,8 @@ export interface Context {
   engines: Engines
   clock: Clock
   ids: Ids
+  /** So many random octets, for secrets. */
+  random: (size: number) => Buffer
   streams: { input: Readable & { isTTY?: boolean }; out: Sink; err: Sink }
   /** Aborts on Ctrl-C: verbs finish what they hold, say how to go on, and end with `interrupted`. */
   signal: AbortSignal

@@ -75,6 +75,10 @@ describe('settings', () => {
     ['SMTP_DNS_SERVERS', '192.0.2.53:0', 'no port'],
     ['SMTP_DNS_SERVERS', '192.0.2.53,', 'an empty one'],
     ['SMTP_AUTHENTICATION', 'yes', 'not in the set'],
+    ['SMTP_REQUIRE_TLS', 'yes', 'true or false'],
+    ['SMTP_TLS_PORT', '70000', 'past the last port'],
+    ['SMTP_PROXY_FROM', '10.0.0.0/33', 'more bits than there are'],
+    ['SMTP_PROXY_FROM', 'balancer.example', 'a name'],
   ])('%s=%s is refused (%s)', (env, value, _why) => {
     const problem = problemsOf({ [env]: value })
     expect(problem).toMatch(new RegExp(`${env}: must (be|have|hold|name) `))
@@ -99,6 +103,24 @@ describe('settings', () => {
     ['DATABASE_URL', 'postgres://u@%2Fvar%2Frun%2Fpostgresql/x'],
     ['DATABASE_URL', 'postgresql:///x?host=/var/run/postgresql'],
   ])('%s=%s is taken as it is', (env, value) => expect(problemsOf({ [env]: value })).toBe(''))
+
+  test.each([
+    [{ SMTP_REQUIRE_TLS: 'true' }, 'SMTP_REQUIRE_TLS: needs SMTP_TLS_CERT'],
+    [{ SMTP_TLS_PORT: '465' }, 'SMTP_TLS_PORT: needs SMTP_TLS_CERT'],
+    [{ SMTP_SUBMISSION_PORT: '587' }, 'SMTP_SUBMISSION_PORT: needs SMTP_TLS_CERT'],
+    [{ SMTP_TLS_CERT: 'a.crt,b.crt', SMTP_TLS_KEY: 'a.key' }, 'SMTP_TLS_KEY: must name as many files'],
+  ])('%j: %s', (environment, problem) => {
+    expect(problemsOf(environment)).toContain(problem)
+  })
+
+  test('several certificates, ports and balancers', () => {
+    const files = { SMTP_TLS_CERT: '/a.crt, /b.crt', SMTP_TLS_KEY: '/a.key,/b.key' }
+    const config = loadConfig({ ...files, SMTP_SUBMISSION_PORT: '587', SMTP_PROXY_FROM: '10.0.0.0/8, 2001:db8::1' })
+    expect(config.smtpTlsCert).toEqual(['/a.crt', '/b.crt'])
+    expect(config.smtpSubmissionPort).toBe(587)
+    expect(config.smtpTlsPort).toBeUndefined()
+    expect(config.smtpProxyFrom.check('2001:db8::1', 'ipv6')).toBe(true)
+  })
 
   test('resume must not be below the floor', () => {
     expect(problemsOf({ SPOOL_FREE_MIN: '100', SPOOL_FREE_RESUME: '99' })).toContain('SPOOL_FREE_RESUME')

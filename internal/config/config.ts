@@ -47,7 +47,7 @@ export function loadConfig(environment: Environment): Config {
       if (origin === 'environment') problems.push(`${setting.env}: ${(error as TypeError).message}`)
     }
   }
-  problems.push(...relations(values as Partial<Config>))
+  problems.push(...relations(values as Partial<Config>), ...tlsProblems(values as Partial<Config>))
   if (problems.length > 0) throw new ConfigError(problems)
   return values as Config
 }
@@ -69,4 +69,22 @@ function relations(config: Partial<Config>): string[] {
     if (value === undefined || limit === undefined || !wrong(value, limit)) return []
     return [`${SETTINGS[one].env}: must not be ${not} ${SETTINGS[other].env} (${limit}), got "${value}"`]
   })
+}
+
+/** A listener that promises TLS needs what to show, and every certificate needs its key. */
+function tlsProblems(config: Partial<Config>): string[] {
+  const { smtpTlsCert, smtpTlsKey, smtpRequireTls, smtpTlsPort, smtpSubmissionPort } = config
+  if (smtpTlsCert === undefined || smtpTlsKey === undefined) return []
+  if (smtpTlsCert.length !== smtpTlsKey.length) {
+    return [`SMTP_TLS_KEY: must name as many files as SMTP_TLS_CERT (${smtpTlsCert.length}), got ${smtpTlsKey.length}`]
+  }
+  if (smtpTlsCert.length > 0) return []
+  const promised = {
+    SMTP_REQUIRE_TLS: smtpRequireTls === true,
+    SMTP_TLS_PORT: smtpTlsPort !== undefined,
+    SMTP_SUBMISSION_PORT: smtpSubmissionPort !== undefined,
+  }
+  return Object.entries(promised)
+    .filter(([, wants]) => wants)
+    .map(([env]) => `${env}: needs SMTP_TLS_CERT and SMTP_TLS_KEY`)
 }

@@ -29,6 +29,16 @@ export const anything = (value: string): string => value
 /** A directory or file; relative ones are taken from where the process was started. */
 export const path = (value: string): string => (isAbsolute(text(value)) ? value : resolve(value))
 
+/** Several files, with commas between them; empty for none. */
+export const paths = (value: string): readonly string[] => listed(value).map(path)
+
+const listed = (value: string): string[] => (value.trim() === '' ? [] : value.split(',').map((each) => each.trim()))
+
+export const flag = (value: string): boolean => oneOf('true', 'false')(value) === 'true'
+
+/** A port, or `off` for no such listener. */
+export const port = (value: string): number | undefined => (value === 'off' ? undefined : whole(0, 65_535)(value))
+
 const LABEL = '[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?'
 const DOMAIN = new RegExp(`^(?=.{1,253}$)${LABEL}(\\.${LABEL})*$`)
 

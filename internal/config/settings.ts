@@ -76,6 +76,12 @@ export const SETTINGS = {
   smtpAuthentication: setting('SMTP_AUTHENTICATION', parse.oneOf('on', 'off', 'all'), 'on', 'Whether SPF, DKIM, DMARC and ARC of mail are checked: `on` for clients other than this machine, `all` for those of loopback as well, `off`.'),
   smtpAuthenticationTimeoutMs: setting('SMTP_AUTHENTICATION_TIMEOUT_MS', parse.whole(100, 60_000), '10000', 'From the end of a mail, how long the DNS is waited for; what it has not told by then is temperror, and the mail is taken.', 'ms'),
   smtpDnsServers: setting('SMTP_DNS_SERVERS', parse.ipAddresses, '', 'DNS servers, `ADDRESS` or `ADDRESS:PORT` (IPv6 in brackets), separated by commas; empty for those of the system.'),
+  smtpTlsCert: setting('SMTP_TLS_CERT', parse.paths, '', 'PEM file of the certificate and its chain; STARTTLS is offered once it is set. Several with commas: clients get the first that is for the name they ask for, else the first. Looked at every 5 s.'),
+  smtpTlsKey: setting('SMTP_TLS_KEY', parse.paths, '', 'PEM file of its key; as many as there are certificates, in the same order.'),
+  smtpRequireTls: setting('SMTP_REQUIRE_TLS', parse.flag, 'false', 'true: mail in plain text gets 530 5.7.0. Relays that cannot do TLS then deliver nothing.'),
+  smtpTlsPort: setting('SMTP_TLS_PORT', parse.port, 'off', 'Port that speaks TLS from the first octet; 0 takes a free one, off for none.', 'count'),
+  smtpSubmissionPort: setting('SMTP_SUBMISSION_PORT', parse.port, 'off', 'Port for clients that log in (`ingestctl credentials`), over STARTTLS; for recipients here only, nothing is relayed. 0 takes a free one, off for none.', 'count'),
+  smtpProxyFrom: setting('SMTP_PROXY_FROM', parse.networks, '', 'Balancers that begin by a PROXY header (version 1 or 2), as addresses or networks with commas; they are served no other way.'),
   postmasterMailbox: setting('POSTMASTER_MAILBOX', parse.address, (of) => `postmaster@${of('SMTP_DOMAIN')}`, 'Mailbox that gets postmaster@ and abuse@ of every hosted domain that has none of its own.'),
 
   spoolDir: setting('SPOOL_DIR', parse.path, (of) => `${of('DATA_DIR')}/spool`, 'Directory of accepted mail; on a local disk that honours fsync.'),

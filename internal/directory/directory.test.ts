@@ -52,6 +52,7 @@ const lookups: Lookups = {
   tenant: (slug) => tenants.find((row) => row.slug === slug),
   domain: (name) => domains.find((row) => row.domain === name),
   mailbox: (address) => mailboxes.find((row) => row.address === address),
+  credential: () => undefined,
 }
 
 const settings = (postmaster = 'postmaster@mail.example') => ({
@@ -169,6 +170,7 @@ describe('routes', () => {
         tenant: note('tenant', (key) => lookups.tenant(key)),
         domain: note('domain', (key) => lookups.domain(key)),
         mailbox: note('mailbox', (key) => lookups.mailbox(key)),
+        credential: () => undefined,
       }
       routeBy(settings(), counted, parsePath(address) ?? { local: '', domain: '', text: '' })
       return seen

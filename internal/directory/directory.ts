@@ -13,6 +13,8 @@ import {
   type SenderPolicy,
 } from '../envelope/envelope.ts'
 
+export { checkSecret, hashSecret, SALT_BYTES } from './secret.ts'
+
 export interface TenantRow {
   /** Kebab-case, case-sensitive. */
   slug: string
@@ -57,12 +59,24 @@ export interface SenderRow {
   listing: Listing
 }
 
+/** Who may submit mail. Revoked ones have no row. */
+export interface CredentialRow {
+  /** What a client logs in with, lower-case. */
+  name: string
+  tenant: string
+  /** As `hashSecret` made it. */
+  secretHash: string
+  /** Addresses and domains, lower-case; empty for all of the tenant's. */
+  sendAs: readonly string[]
+}
+
 export type DirectoryRow =
   | ({ kind: 'tenant' } & TenantRow)
   | ({ kind: 'domain' } & DomainRow)
   | ({ kind: 'mailbox' } & MailboxRow)
   | ({ kind: 'policy' } & PolicyRow)
   | ({ kind: 'sender' } & SenderRow)
+  | ({ kind: 'credential' } & CredentialRow)
 
 /** Everything a snapshot is made from, in any order; read once and never held as a whole. */
 export type DirectoryRows = Iterable<DirectoryRow> | AsyncIterable<DirectoryRow>
@@ -85,7 +99,17 @@ export interface Directory {
   policy(tenant: string): SenderPolicy
   /** What the tenant says of a sender by name: of the address, or else of its domain. */
   listing(tenant: string, sender: Mailbox): Listing | undefined
+  /** The credential with this name, and whether its tenant is enabled. */
+  credential(name: string): Login
+  /** Whether the credential of this name is still good and may send as `sender`. */
+  maySendAs(name: string, sender: Mailbox): 'yes' | 'no' | 'unavailable'
 }
+
+/** What is known of a name that somebody logs in with. */
+export type Login =
+  | { kind: 'credential'; credential: CredentialRow; enabled: boolean }
+  | { kind: 'unknown' }
+  | { kind: 'unavailable' }
 
 export interface DirectorySettings {
   /** The hosted domain, whose `<prefix>+<slug>` addresses route to tenants. Lower-case A-labels. */
@@ -101,6 +125,7 @@ export interface Lookups {
   tenant(slug: string): TenantRow | undefined
   domain(domain: string): DomainRow | undefined
   mailbox(address: string): MailboxRow | undefined
+  credential(name: string): CredentialRow | undefined
 }
 
 /** What policies need, indexed reads as well. */

@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
@@ -55,6 +55,31 @@ describe('snapshot', () => {
     expect([ask('acme'), ask('acme')]).toEqual(['unavailable', 'unavailable'])
     expect(directory.stats()).toEqual({ loaded: false, empty: false, stale: false, opened: 0 })
     expect(warnings).toHaveLength(1)
+  })
+
+  const credential = { name: 'app', tenant: 'acme', secretHash: 'h', sendAs: ['acme.example'] }
+  const ann = { local: 'ann', domain: 'acme.example', text: '' }
+
+  test('credentials come along, in a file that others cannot read', async () => {
+    expect(directory.credential('app')).toEqual({ kind: 'unavailable' })
+    expect(directory.maySendAs('app', ann)).toBe('unavailable')
+    await writeSnapshot(path, [...rows('acme'), { kind: 'credential', ...credential }])
+    nowMs += 200
+    expect(directory.credential('app')).toEqual({ kind: 'credential', credential, enabled: true })
+    expect(directory.credential('App')).toEqual({ kind: 'unknown' })
+    expect(directory.maySendAs('app', ann)).toBe('yes')
+    expect(directory.maySendAs('app', { ...ann, domain: 'elsewhere.example' })).toBe('no')
+    expect(directory.maySendAs('gone', ann)).toBe('no')
+    expect(statSync(path).mode & 0o007).toBe(0)
+  })
+
+  test('a snapshot of an older program serves, without credentials', async () => {
+    await writeSnapshot(path, rows('acme'))
+    const db = new Database(path)
+    db.exec('DROP TABLE credentials')
+    db.close()
+    expect(ask('acme')).toBe('mailbox')
+    expect(directory.credential('app')).toEqual({ kind: 'unknown' })
   })
 
   test('what was written is found, and no temporary file stays', async () => {

@@ -3,18 +3,11 @@
 // SQLite's own page cache, so memory stays flat whatever the number of tenants.
 
 import { statSync } from 'node:fs'
-import { open, rename, rm } from 'node:fs/promises'
+import { chmod, open, rename, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import Database from 'better-sqlite3'
-import {
-  addressKey,
-  NO_POLICY,
-  parseMailbox,
-  type Listing,
-  type Mailbox,
-  type SenderPolicy,
-} from '../envelope/envelope.ts'
+import { addressKey, NO_POLICY, parseMailbox } from '../envelope/envelope.ts'
 import type { Clock, Log } from '../ports/ports.ts'
 import {
   listingBy,
@@ -25,12 +18,13 @@ import {
   type DirectoryRows,
   type DirectorySettings,
   type DomainState,
+  type Login,
   type Lookups,
   type PolicyRow,
-  type Route,
   type SenderLookups,
   type SenderRow,
 } from './directory.ts'
+import { maySendAs } from './senders.ts'
 
 /** How often, at most, a lookup looks at the file's identity. */
 const RECHECK_MS = 200
@@ -38,6 +32,8 @@ const RECHECK_MS = 200
 const ROWS_PER_TURN = 1000
 /** Page cache of a reader. */
 const CACHE_KIB = 2048
+/** Its owner writes it, its group reads it. */
+const MODE = 0o640
 /** Written last; a file without it is not a finished snapshot. */
 const FORMAT = 3
 
@@ -49,6 +45,7 @@ const TABLES = `
   CREATE TABLE policies (tenant TEXT, rule TEXT, action TEXT NOT NULL, PRIMARY KEY (tenant, rule)) STRICT, WITHOUT ROWID;
   CREATE TABLE senders (tenant TEXT, sender TEXT, listing TEXT NOT NULL, PRIMARY KEY (tenant, sender)) STRICT, WITHOUT ROWID;
   CREATE TABLE source (version INTEGER NOT NULL) STRICT;
+  CREATE TABLE credentials (name TEXT PRIMARY KEY, tenant TEXT NOT NULL, secret_hash TEXT NOT NULL, send_as TEXT NOT NULL) STRICT, WITHOUT ROWID;
 `
 
 /**
@@ -61,6 +58,8 @@ export async function writeSnapshot(path: string, rows: DirectoryRows, version =
   await rm(temporary, { force: true })
   try {
     await fill(temporary, rows, version)
+    // It holds hashes of secrets, which are nobody else's to try.
+    await chmod(temporary, MODE)
     await syncFile(temporary)
     await rename(temporary, path)
   } catch (error) {
@@ -98,6 +97,7 @@ function insertInto(db: Database.Database): (row: DirectoryRow) => void {
   const mailbox = db.prepare('INSERT INTO mailboxes VALUES (?, ?, ?)')
   const policy = db.prepare('INSERT INTO policies VALUES (?, ?, ?)')
   const sender = db.prepare('INSERT INTO senders VALUES (?, ?, ?)')
+  const credential = db.prepare('INSERT INTO credentials VALUES (?, ?, ?, ?)')
   return (row) => {
     switch (row.kind) {
       case 'tenant':
@@ -120,6 +120,9 @@ function insertInto(db: Database.Database): (row: DirectoryRow) => void {
         break
       case 'sender':
         sender.run(row.tenant, row.sender.toLowerCase(), row.listing)
+        break
+      case 'credential':
+        credential.run(row.name, row.tenant, row.secretHash, JSON.stringify(row.sendAs))
         break
     }
   }
@@ -164,12 +167,24 @@ export interface SnapshotDirectory extends Directory {
 export function openDirectory(options: DirectoryOptions): SnapshotDirectory {
   const follower = new Follower(options)
   return {
-    route: (mailbox) => follower.route(mailbox),
-    policy: (tenant) => follower.policy(tenant),
-    listing: (tenant, sender) => follower.listing(tenant, sender),
+    route: (mailbox) => follower.ask({ kind: 'unavailable' }, (current) => routeBy(options, current, mailbox)),
+    policy: (tenant) => follower.ask(NO_POLICY, (current) => policyBy(current, tenant)),
+    listing: (tenant, sender) => follower.ask(undefined, (current) => listingBy(current, tenant, sender)),
+    credential: (name) => follower.ask({ kind: 'unavailable' }, (current) => loginOf(current, name)),
+    maySendAs: (name, sender) =>
+      follower.ask('unavailable', (current) => {
+        const credential = current.credential(name)
+        return credential !== undefined && maySendAs(options, current, credential, sender) ? 'yes' : 'no'
+      }),
     stats: () => follower.stats(),
     close: () => follower.close(),
   }
+}
+
+function loginOf(lookups: Lookups, name: string): Login {
+  const credential = lookups.credential(name)
+  if (credential === undefined) return { kind: 'unknown' }
+  return { kind: 'credential', credential, enabled: lookups.tenant(credential.tenant)?.enabled === true }
 }
 
 interface OpenSnapshot extends Lookups, SenderLookups {
@@ -193,24 +208,12 @@ class Follower {
     this.#options = options
   }
 
-  route(mailbox: Mailbox): Route {
-    return this.#read<Route>({ kind: 'unavailable' }, (current) => routeBy(this.#options, current, mailbox))
-  }
-
-  policy(tenant: string): SenderPolicy {
-    return this.#read(NO_POLICY, (current) => policyBy(current, tenant))
-  }
-
-  listing(tenant: string, sender: Mailbox): Listing | undefined {
-    return this.#read<Listing | undefined>(undefined, (current) => listingBy(current, tenant, sender))
-  }
-
-  /** `otherwise` where there is no snapshot or it cannot be read. */
-  #read<T>(otherwise: T, read: (current: OpenSnapshot) => T): T {
+  /** What the newest snapshot says; `otherwise` where there is none or it cannot be read. */
+  ask<T>(otherwise: T, question: (current: OpenSnapshot) => T): T {
     this.#follow()
     if (this.#current === undefined || this.#current.empty) return otherwise
     try {
-      return read(this.#current)
+      return question(this.#current)
     } catch (error) {
       // Once for each file: every RCPT would say the same.
       if (!this.#unreadable)
@@ -281,6 +284,7 @@ function openSnapshot(path: string): OpenSnapshot {
     const sender = db.prepare<[string, string], SenderRow>(
       'SELECT tenant, sender, listing FROM senders WHERE tenant = ? AND sender = ?',
     )
+    const credential = credentialLookup(db)
     return {
       policies: (slug) => policies.all(slug),
       sender: (slug, name) => sender.get(slug, name),
@@ -297,6 +301,7 @@ function openSnapshot(path: string): OpenSnapshot {
         const row = mailbox.get(address)
         return row && { address: row.address, tenant: row.tenant, enabled: row.enabled !== 0 }
       },
+      credential,
       close: () => db.close(),
     }
   } catch (error) {
@@ -319,6 +324,26 @@ function domainColumns(db: Database.Database): string {
   return options
     ? 'domain, tenant, state, catch_all AS catchAll, anti_enumeration AS antiEnumeration'
     : 'domain, tenant, state, NULL AS catchAll, 0 AS antiEnumeration'
+}
+
+/** A file that an older program wrote has no such table, and everything else of it serves. */
+function credentialLookup(db: Database.Database): Lookups['credential'] {
+  const there = db.prepare("SELECT 1 FROM sqlite_schema WHERE name = 'credentials'").get() !== undefined
+  if (!there) return () => undefined
+  const select = db.prepare<[string], { name: string; tenant: string; secret_hash: string; send_as: string }>(
+    'SELECT name, tenant, secret_hash, send_as FROM credentials WHERE name = ?',
+  )
+  return (name) => {
+    const row = select.get(name)
+    return (
+      row && {
+        name: row.name,
+        tenant: row.tenant,
+        secretHash: row.secret_hash,
+        sendAs: JSON.parse(row.send_as) as string[],
+      }
+    )
+  }
 }
 
 /** A cut file is found by SQLite itself, at the first read; whole pages are vouched for by how the file was written. */

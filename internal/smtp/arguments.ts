@@ -53,10 +53,12 @@ export type ParameterFault = 'bad_parameter' | 'unknown_parameter' | 'tls_requir
 /** Parameters of MAIL. After HELO there are none (RFC 5321 4.1.1.11: only what EHLO announced). */
 export function mailParameters(
   given: AddressArgument['parameters'],
-  extended: boolean,
+  { extended, authenticated }: { extended: boolean; authenticated: boolean },
 ): MailParameters | ParameterFault {
   const result: MailParameters = { size: undefined, bodyType: '7BIT', smtpUtf8: false }
   for (const [keyword, value] of given) {
+    // RFC 4954 5: who may use AUTH may say on whose behalf; we pass mail on to nobody, so nobody asks.
+    if (keyword === 'AUTH' && authenticated && value !== true) continue
     const fault = extended ? takeMailParameter(result, keyword, value) : 'unknown_parameter'
     if (fault !== undefined) return fault
   }

@@ -1,7 +1,9 @@
 // The commands (RFC 5321 4.1.1, 3030 2): what each takes, what may follow it in one packet, and the step that answers it.
 
 import { commandText, isAscii } from './arguments.ts'
+import type { Challenge } from './auth.ts'
 import type { Intake } from './intake.ts'
+import { LINE_BYTES_MAX } from './reader.ts'
 import { reply, type Reply } from './replies.ts'
 import type { Session } from './session.ts'
 
@@ -20,7 +22,7 @@ interface Row {
   last?: true
   /** Its argument may hold UTF-8 (RFC 6531 3.3). */
   utf8?: true
-  step(session: Session, command: Command): Promise<Reply | Intake>
+  step(session: Session, command: Command): Promise<Reply | Intake | Challenge>
 }
 
 const say = (name: Parameters<typeof reply>[0]) => async (): Promise<Reply> => reply(name)
@@ -40,12 +42,12 @@ const COMMANDS: Record<string, Row> = {
   VRFY: { argument: 'required', last: true, step: say('cannot_verify') },
   EXPN: { last: true, step: say('not_implemented') },
   HELP: { step: say('help') },
-  // Known, and not here (RFC 5321 4.2.4: 502, not 500). STARTTLS and AUTH get steps when there is TLS.
-  STARTTLS: { last: true, step: say('not_implemented') },
-  AUTH: { last: true, step: say('not_implemented') },
+  STARTTLS: { argument: 'none', last: true, step: (session) => session.startTls() },
+  AUTH: { argument: 'required', last: true, step: (session, { argument }) => session.auth(argument) },
+  // Known, and not here (RFC 5321 4.2.4: 502, not 500).
   ETRN: { step: say('not_implemented') },
   TURN: { step: say('not_implemented') },
-  // Nobody may speak for another host (Postfix's XCLIENT); PROXY will have a list.
+  // Nobody may speak for another host (Postfix's XCLIENT) but the balancers on the list, by PROXY.
   XCLIENT: { step: async (session) => reply(session.inTransaction ? 'nested_mail' : 'no_proxy') },
   XFORWARD: { step: async (session) => reply(session.inTransaction ? 'nested_mail' : 'no_proxy') },
 }
@@ -55,10 +57,12 @@ const HTTP = /^(?:GET|POST|PUT|HEAD|PATCH|DELETE|CONNECT|OPTIONS|TRACE) /i
 /** A header where a command should be. */
 const HEADER = /^[A-Za-z-]+:/
 
+const CRLF_BYTES = 2
+
 /** What a line says. */
 export interface Spoken {
   verb: string
-  answer: (session: Session) => Promise<Reply | Intake>
+  answer: (session: Session) => Promise<Reply | Intake | Challenge>
 }
 
 export interface Circumstances {
@@ -70,6 +74,9 @@ export interface Circumstances {
 
 /** Finds the step of a line; pure, up to calling the step. */
 export function spoken(line: Buffer, { first, followed }: Circumstances): Spoken {
+  if (line.length + CRLF_BYTES > LINE_BYTES_MAX && !/^AUTH /i.test(line.toString('latin1', 0, 5))) {
+    return { verb: 'other', answer: say('too_long') }
+  }
   const text = commandText(line)?.replace(/[ \t]+$/, '')
   const [, word = '', argument = ''] = /^([A-Za-z]+)(?: +(.*))?$/.exec(text ?? '') ?? []
   const verb = word.toUpperCase()
@@ -84,5 +91,11 @@ export function spoken(line: Buffer, { first, followed }: Circumstances): Spoken
   if (row.utf8 !== true && !isAscii(text)) return told('bad_encoding')
   if (row.argument === 'none' ? argument !== '' : row.argument === 'required' && argument === '')
     return told('bad_argument')
-  return { verb, answer: (session) => row.step(session, { verb, argument, text }) }
+  return {
+    verb,
+    answer: async (session) => {
+      const barred = session.barred(verb)
+      return barred === undefined ? row.step(session, { verb, argument, text }) : reply(barred)
+    },
+  }
 }

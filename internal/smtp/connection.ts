@@ -1,14 +1,18 @@
 // One client's socket. One loop reads tokens, lets the session answer them and writes the replies, so that one thing happens at a time
-// and a client is read no faster than its mail is stored. STARTTLS will change `#socket` and begin with a new Reader.
+// and a client is read no faster than its mail is stored. TLS puts another socket, reader and session in their places.
 
 import type { Socket } from 'node:net'
 import { setImmediate as nextTurn } from 'node:timers/promises'
+import type { Challenge } from './auth.ts'
 import { spoken } from './commands.ts'
 import { Deadlines, type Expected } from './deadlines.ts'
-import type { House } from './house.ts'
+import { handshake, HANDSHAKE_MS, securedBy } from './handshake.ts'
+import type { House, Peer } from './house.ts'
 import type { Intake } from './intake.ts'
+import type { ListenerName } from './metrics.ts'
 import { Misconduct } from './misconduct.ts'
-import { Reader, type Token } from './reader.ts'
+import { clientBehind, peerOf, PROXY_MS } from './peer.ts'
+import { AUTH_LINE_BYTES_MAX, Reader, type LineFault, type Token } from './reader.ts'
 import { greeting, reply, wireText, type Reply } from './replies.ts'
 import { Session, type Ending } from './session.ts'
 import type { Doing, Visit } from './throttle.ts'
@@ -31,16 +35,20 @@ const TOKENS_PER_TURN = 100
 
 export class Connection {
   readonly #listening: Listening
-  readonly #socket: Socket
-  readonly #session: Session
+  #socket: Socket
+  #peer: Peer
+  #session: Session
   readonly #deadlines: Deadlines
-  readonly #address: string
   readonly #openedMs: number
   readonly #misconduct = new Misconduct()
-  readonly #reader = new Reader()
+  #reader = new Reader()
   readonly #gone = new AbortController()
   #visit: Visit | undefined
   #intake: Intake | undefined
+  /** Our question that the next line answers. */
+  #challenge: Challenge | undefined
+  /** PROXY or TLS is under way, for so long at most: there is nobody yet to say anything to. */
+  #unheardUntilMs: number | undefined
   /** Command that waits for its reply; empty while none does. */
   #verb = ''
   #first = true
@@ -52,24 +60,25 @@ export class Connection {
   /** Ends the wait for the peer. */
   #wake = (): void => undefined
 
-  constructor(socket: Socket, listening: Listening) {
+  constructor(socket: Socket, listener: ListenerName, listening: Listening) {
     const { house } = listening
     this.#listening = listening
     this.#socket = socket
-    this.#address = plainAddress(socket.remoteAddress)
     this.#openedMs = house.clock.monotonic()
     this.#deadlines = new Deadlines(house.limits, this.#openedMs)
-    const localAddress = plainAddress(socket.localAddress)
-    this.#session = new Session(house, { address: this.#address, port: socket.remotePort ?? 0, localAddress })
+    this.#peer = peerOf(socket, listener)
+    this.#session = new Session(house, this.#peer)
   }
 
   /** Resolves when the socket is closed and every commit is decided. */
   async run(): Promise<void> {
     const { house } = this.#listening
-    const closed = this.#watch()
+    const closed = this.#watch(this.#socket)
     try {
-      await this.#greet()
-      await this.#talk()
+      if (await this.#introduced()) {
+        await this.#greet()
+        await this.#talk()
+      }
     } catch (error) {
       this.#unforeseen(error)
       this.#socket.destroy()
@@ -77,20 +86,21 @@ export class Connection {
     this.#close()
     await this.#session.end(this.#ending)
     await closed
-    house.metrics.closed((house.clock.monotonic() - this.#openedMs) / 1000)
+    house.metrics.closed(this.#peer.listener, (house.clock.monotonic() - this.#openedMs) / 1000)
   }
 
   /** Resolves when the socket is closed. */
-  #watch(): Promise<void> {
+  #watch(socket: Socket): Promise<void> {
     const wake = () => this.#wake()
-    this.#socket.on('readable', wake).on('drain', wake)
-    this.#socket.on('error', (error) => this.#listening.house.log.info({ err: error }, 'connection failed'))
-    this.#socket.on('end', () => {
-      this.#ended = true
+    socket.on('readable', wake).on('drain', wake)
+    socket.on('error', (error) => this.#listening.house.log.info({ err: error }, 'connection failed'))
+    socket.on('end', () => {
+      // Inside TLS the end of the plain socket comes before that of the last words.
+      this.#ended ||= socket === this.#socket
       wake()
     })
     return new Promise((resolve) => {
-      this.#socket.on('close', () => {
+      socket.on('close', () => {
         this.#gone.abort()
         wake()
         resolve()
@@ -114,17 +124,98 @@ export class Connection {
       if (nowMs - this.#closingSinceMs > LINGER_MS) this.cut()
       return
     }
+    if (this.#unheardUntilMs !== undefined) {
+      if (nowMs > this.#unheardUntilMs) this.cut()
+      return
+    }
     const late = this.#deadlines.overdue(nowMs)
     if (late === undefined) return
     this.#ending = 'timeout'
     this.#say(reply(late))
   }
 
+  /** What comes before the greeting: for whom a balancer speaks, and TLS where the port knows nothing else. False: nobody is there. */
+  async #introduced(): Promise<boolean> {
+    const { house, full } = this.#listening
+    const { listener } = this.#peer
+    const gone = (outcome: 'proxy_error' | 'tls_error' | 'limit'): false => {
+      house.metrics.opened(listener, outcome)
+      this.cut()
+      return false
+    }
+    if (house.isProxy(this.#peer.address) && !(await this.#proxied())) return gone('proxy_error')
+    if (listener !== 'smtps') return true
+    if (full) {
+      house.metrics.limited('sessions')
+      return gone('limit')
+    }
+    return (await this.#secured()) || gone('tls_error')
+  }
+
+  /** Learns whose connection the balancer passes on. */
+  async #proxied(): Promise<boolean> {
+    const { log, clock } = this.#listening.house
+    this.#unheardUntilMs = clock.monotonic() + PROXY_MS
+    try {
+      const client = await clientBehind(this.#socket)
+      if (client !== undefined) this.#known({ ...this.#peer, ...client })
+      return true
+    } catch (error) {
+      log.warn({ err: error, proxy: this.#peer.address }, 'a balancer did not say for whom it speaks')
+      return false
+    } finally {
+      this.#unheardUntilMs = undefined
+    }
+  }
+
+  /** Who the peer is, or over what it speaks, is known better now; what it said before counts no more. */
+  #known(peer: Peer): void {
+    this.#peer = peer
+    this.#reader = new Reader(
+      peer.tls !== undefined && peer.listener === 'submission' ? AUTH_LINE_BYTES_MAX : undefined,
+    )
+    this.#session = new Session(this.#listening.house, peer)
+  }
+
+  /** From here on over TLS. False: the handshake failed, and nothing more can be said. */
+  async #secured(): Promise<boolean> {
+    const { certificates, metrics, log, clock } = this.#listening.house
+    if (certificates === undefined) return false
+    this.#unheardUntilMs = clock.monotonic() + HANDSHAKE_MS
+    try {
+      const socket = await handshake(this.#socket, certificates)
+      this.#socket = socket
+      void this.#watch(socket)
+      const tls = securedBy(socket)
+      metrics.handshake(tls.version)
+      this.#known({ ...this.#peer, tls })
+      return true
+    } catch (error) {
+      metrics.handshake(undefined)
+      log.info({ err: error, client: this.#peer.address }, 'TLS handshake failed')
+      return false
+    } finally {
+      this.#unheardUntilMs = undefined
+    }
+  }
+
+  /** RFC 3207 4: nothing in plain text after the reply, whatever becomes of the handshake. */
+  async #startTls(answer: Reply): Promise<void> {
+    const { clock } = this.#listening.house
+    this.#unheardUntilMs = clock.monotonic() + HANDSHAKE_MS
+    this.#say(answer)
+    const plain = this.#socket
+    // TLS takes over what the system holds of the socket; what we still held would be lost.
+    await new Promise<void>((resolve) => plain.write('', () => resolve()))
+    await this.#session.end('aborted')
+    if (!(await this.#secured())) this.cut()
+  }
+
   async #greet(): Promise<void> {
     const { house, full } = this.#listening
-    this.#visit = house.throttle.enter(this.#address, house.clock.monotonic())
+    this.#visit = house.throttle.enter(this.#peer.address, house.clock.monotonic())
     const refusal = full ? 'too_many_sessions' : this.#visit.refusal
-    house.metrics.opened(refusal === undefined ? 'accepted' : 'limit')
+    house.metrics.opened(this.#peer.listener, refusal === undefined ? 'accepted' : 'limit')
     if (refusal !== undefined) return this.#say(reply(refusal))
     // Two turns of the event loop, so that what was sent before the greeting has been read and is seen as such.
     await nextTurn()
@@ -170,22 +261,25 @@ export class Connection {
         if (this.#ended) return false
       }
       this.#deadlines.wait(clock.monotonic())
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve
-      })
+      await this.#woken()
     }
     return false
+  }
+
+  /** Until something happens on the socket. */
+  #woken(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#wake = resolve
+    })
   }
 
   async #take(token: Token): Promise<void> {
     switch (token.kind) {
       case 'line':
-        await this.#command(token.line)
+        await (this.#challenge === undefined ? this.#command(token.line) : this.#reply(token.line))
         break
       case 'fault':
-        this.#first = false
-        this.#verb = 'other'
-        this.#answer(reply(token.fault))
+        await this.#fault(token.fault)
         break
       case 'content':
         await this.#intake?.write(token.octets)
@@ -212,8 +306,32 @@ export class Connection {
     // A relay may send its content in as many chunks as it likes; octets have limits of their own.
     const tooFast = verb === 'BDAT' ? undefined : this.#note('command')
     const step = tooFast ?? (await this.#safely(() => answer(this.#session)))
-    if ('code' in step) this.#answer(step)
-    else this.#receive(step)
+    if ('write' in step) this.#receive(step)
+    else if ('code' in step && step.secures) await this.#startTls(step)
+    else this.#answerOrAsk(step)
+  }
+
+  /** A line that answers our question. */
+  async #reply(line: Buffer | undefined): Promise<void> {
+    const challenge = this.#challenge
+    this.#challenge = undefined
+    this.#verb = 'AUTH'
+    if (challenge !== undefined) this.#answerOrAsk(await this.#safely(() => challenge.answer(line)))
+  }
+
+  #answerOrAsk(step: Reply | Challenge): void {
+    if ('code' in step) return this.#answer(step)
+    this.#say(step.challenge)
+    this.#challenge = step
+  }
+
+  /** What is no line. */
+  async #fault(fault: LineFault): Promise<void> {
+    if (this.#challenge !== undefined && fault === 'too_long') return this.#reply(undefined)
+    this.#first = false
+    this.#challenge = undefined
+    this.#verb = 'other'
+    this.#answer(reply(fault))
   }
 
   #receive(intake: Intake): void {
@@ -249,7 +367,7 @@ export class Connection {
   }
 
   #unforeseen(error: unknown): void {
-    this.#listening.house.log.error({ err: error, client: this.#address }, 'unforeseen error in a session')
+    this.#listening.house.log.error({ err: error, client: this.#peer.address }, 'unforeseen error in a session')
   }
 
   /** Replies to a command, unless there were too many like it. */
@@ -261,7 +379,7 @@ export class Connection {
   /** What to say to a client that does it too often. */
   #note(doing: Doing): Reply | undefined {
     const { throttle, clock } = this.#listening.house
-    const refusal = throttle.note(doing, this.#address, clock.monotonic())
+    const refusal = throttle.note(doing, this.#peer.address, clock.monotonic())
     return refusal && reply(refusal)
   }
 
@@ -276,12 +394,13 @@ export class Connection {
 
   /** Replies that are ready at the same time go out together (RFC 2920 3.2). */
   #write(text: string): void {
-    if (!this.#socket.writable) return
-    if (this.#socket.writableCorked === 0) {
-      this.#socket.cork()
-      process.nextTick(() => this.#socket.uncork())
+    const socket = this.#socket
+    if (!socket.writable) return
+    if (socket.writableCorked === 0) {
+      socket.cork()
+      process.nextTick(() => socket.uncork())
     }
-    this.#socket.write(text)
+    socket.write(text)
   }
 
   /** Says no more; what still comes is dropped until the peer closes. */
@@ -298,6 +417,3 @@ export class Connection {
     this.#socket.end()
   }
 }
-
-/** An IPv4 address that came in by an IPv6 socket is an IPv4 address (RFC 4291 2.5.5.2). */
-const plainAddress = (address = ''): string => address.replace(/^::ffff:(?=[\d.]+$)/i, '')

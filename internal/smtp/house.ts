@@ -3,9 +3,11 @@
 import type { Authenticator } from '../authentication/authentication.ts'
 import type { Directory } from '../directory/directory.ts'
 import type { Clock, Ids, Log } from '../ports/ports.ts'
+import type { Authority } from './auth.ts'
 import type { Spool } from './body.ts'
+import type { Certificates } from './certificates.ts'
 import type { Timeouts } from './deadlines.ts'
-import type { SmtpMetrics } from './metrics.ts'
+import type { ListenerName, SmtpMetrics } from './metrics.ts'
 import type { RecentMessages } from './recent.ts'
 import type { Throttle, ThrottleLimits } from './throttle.ts'
 
@@ -36,6 +38,13 @@ export interface House {
   metrics: SmtpMetrics
   recent: RecentMessages
   throttle: Throttle
+  /** Undefined: there is no TLS. */
+  certificates: Certificates | undefined
+  /** Mail comes over TLS or not at all. */
+  requireTls: boolean
+  /** Whether an address is a balancer's, which tells whom it speaks for. */
+  isProxy: (address: string) => boolean
+  authority: Authority
 }
 
 export interface Peer {
@@ -43,6 +52,15 @@ export interface Peer {
   port: number
   /** The address of ours that it came to. */
   localAddress: string
+  listener: ListenerName
+  tls?: Secured
+}
+
+/** What a TLS handshake agreed on. */
+export interface Secured {
+  version: string
+  /** Its registered name. */
+  cipher: string
 }
 
 /** What EHLO or HELO said. */

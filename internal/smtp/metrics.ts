@@ -1,10 +1,13 @@
 // What the front door counts (rows 1 to 10 of the metric catalogue). Labels are closed sets, and every combination that can
 // occur is there from the start with zero, so that "no data" never looks like health.
 
-import { Counter, Gauge, Histogram, type LabelValues, type Registry } from '@prometheus-io/client'
+import { Counter, Gauge, Histogram, type Registry } from '@prometheus-io/client'
+import { counter, named } from './counter.ts'
+import { tlsMetrics, type TlsMetrics } from './tls-metrics.ts'
 
-/** One listener so far; TLS and submission listeners get names of their own. */
-const LISTENERS = ['smtp'] as const
+/** `smtps`: TLS from the first octet (RFC 8314 3). */
+export const LISTENERS = ['smtp', 'smtps', 'submission'] as const
+export type ListenerName = (typeof LISTENERS)[number]
 const CONNECTION_OUTCOMES = ['accepted', 'limit', 'blocked', 'tls_error', 'proxy_error'] as const
 export const COMMANDS = [
   'HELO', 'EHLO', 'MAIL', 'RCPT', 'DATA', 'BDAT', 'RSET', 'NOOP', 'QUIT', 'VRFY', 'STARTTLS', 'AUTH', 'other',
@@ -59,9 +62,9 @@ const LATENCY_SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10
 const WAIT_SECONDS = [1, 5, 15, 30, 60, 120, 300, 900, 3600]
 const SIZE_BYTES = [1, 4, 16, 64, 256, 1024, 4096, 16_384, 65_536].map((kib) => kib * 1024)
 
-export interface SmtpMetrics {
-  opened(outcome: (typeof CONNECTION_OUTCOMES)[number]): void
-  closed(seconds: number): void
+export interface SmtpMetrics extends TlsMetrics {
+  opened(listener: ListenerName, outcome: (typeof CONNECTION_OUTCOMES)[number]): void
+  closed(listener: ListenerName, seconds: number): void
   command(command: string, code: number): void
   recipient(result: (typeof RECIPIENT_RESULTS)[number]): void
   limited(limiter: Limiter): void
@@ -73,7 +76,6 @@ export interface SmtpMetrics {
 /** Declares the metrics in `registry`; once for each registry. */
 export function smtpMetrics(registry: Registry): SmtpMetrics {
   const registers = [registry]
-  const [listener] = LISTENERS
   const connections = counter(registers, 'smtp_connections_total', 'Connections, by what became of them.', {
     listener: LISTENERS,
     outcome: CONNECTION_OUTCOMES,
@@ -88,14 +90,14 @@ export function smtpMetrics(registry: Registry): SmtpMetrics {
   const limited = counter(registers, 'rate_limited_total', 'What a limit turned away.', { limiter: LIMITERS })
   const transactions = transactionCounter(registers)
   const open = new Gauge({ ...named('smtp_connections', 'Open connections.'), labelNames: ['listener'], registers })
-  open.set({ listener }, 0)
+  for (const listener of LISTENERS) open.set({ listener }, 0)
   const duration = new Histogram({
     ...named('smtp_session_duration_seconds', 'From connect to close.'),
     labelNames: ['listener'],
     buckets: WAIT_SECONDS,
     registers,
   })
-  duration.zero({ listener })
+  for (const listener of LISTENERS) duration.zero({ listener })
   const accept = new Histogram({
     ...named('smtp_accept_duration_seconds', 'From the final dot to the 250, fsync included.'),
     buckets: LATENCY_SECONDS,
@@ -103,11 +105,12 @@ export function smtpMetrics(registry: Registry): SmtpMetrics {
   })
   const size = new Histogram({ ...named('message_size_bytes', 'Accepted messages.'), buckets: SIZE_BYTES, registers })
   return {
-    opened(outcome) {
+    ...tlsMetrics(registers),
+    opened(listener, outcome) {
       connections.inc({ listener, outcome })
       open.inc({ listener })
     },
-    closed(seconds) {
+    closed(listener, seconds) {
       open.dec({ listener })
       duration.observe({ listener }, seconds)
     },
@@ -123,26 +126,7 @@ export function smtpMetrics(registry: Registry): SmtpMetrics {
   }
 }
 
-const named = (name: string, help: string) => ({ name: `mail_ingest_${name}`, help })
-
 const commandLabel = (command: string): string => COMMANDS.find((known) => known === command) ?? 'other'
-
-/** A counter with every combination of its label values at zero. */
-function counter<L extends string>(
-  registers: Registry[],
-  name: string,
-  help: string,
-  labels: Record<L, readonly string[]>,
-): Counter<L> {
-  const labelNames = Object.keys(labels) as L[]
-  const made = new Counter({ ...named(name, help), labelNames, registers })
-  const combinations = labelNames.reduce<Partial<Record<L, string>>[]>(
-    (sets, label) => sets.flatMap((set) => labels[label].map((value) => ({ ...set, [label]: value }))),
-    [{}],
-  )
-  for (const set of combinations) made.inc(set as LabelValues<L>, 0)
-  return made
-}
 
 function transactionCounter(registers: Registry[]): Counter<'result' | 'reason'> {
   const help = 'Transactions since MAIL, by how they ended and why.'

@@ -13,7 +13,7 @@ import { traceHeaders, type TraceFacts } from './trace-headers.ts'
 describe('replies', () => {
   const rows: [string, Reply][] = Object.entries(REPLIES)
 
-  test('an enhanced code is of the class of its reply, and only the greetings and 354 have none (RFC 2034 4)', () => {
+  test('an enhanced code is of the class of its reply, and only the greetings, 334 and 354 have none (RFC 2034 4)', () => {
     const wrong = rows.filter(
       ([, { code, status }]) => status !== '' && !status.startsWith(`${Math.floor(code / 100)}.`),
     )
@@ -23,6 +23,7 @@ describe('replies', () => {
       'greeting',
       'hello',
       'go_ahead',
+      'auth_challenge',
     ])
   })
 
@@ -91,6 +92,7 @@ describe('trace headers (RFC 5321 4.4)', () => {
     address: '192.0.2.1',
     helo: 'c.example',
     extended: true,
+    authenticated: false,
     smtpUtf8: false,
     mailFrom: '',
     recipients: ['a@b.example', 'c@b.example'],
@@ -109,6 +111,25 @@ describe('trace headers (RFC 5321 4.4)', () => {
     [{ helo: 'x'.repeat(300) }, `Received: from [192.0.2.1] (helo ${'x'.repeat(100)})`, 'bounded'],
   ])('%j gives %j (%s)', (more, want, _why) => {
     expect(firstLine(more)).toBe(want)
+  })
+
+  const tls = { version: 'TLSv1.2', cipher: 'TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256' }
+  test.each<[Partial<TraceFacts>, string, string]>([
+    [{ extended: false }, 'SMTP', '5321 4.4 HELO'],
+    [{ extended: false, tls }, 'SMTP', '3848 2 has no letters for HELO'],
+    [{}, 'ESMTP', '5321 4.4 EHLO'],
+    [{ tls }, 'ESMTPS', '3848 2 TLS'],
+    [{ tls, authenticated: true }, 'ESMTPSA', '3848 2 TLS and AUTH'],
+    [{ smtpUtf8: true }, 'UTF8SMTP', '6531 3.7.3'],
+    [{ smtpUtf8: true, tls, authenticated: true }, 'UTF8SMTPSA', '6531 3.7.3'],
+  ])('%j is with %s (%s)', (more, want, _why) => {
+    expect(traceHeaders({ ...facts, ...more }).received).toContain(`with ${want} id`)
+  })
+
+  test('what TLS agreed on stands behind the other clauses (RFC 8314 4.3)', () => {
+    expect(traceHeaders({ ...facts, recipients: ['a@b.example'], tls }).received).toContain(
+      '\r\n\tfor <a@b.example>\r\n\ttls TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 (TLSv1.2); Fri',
+    )
   })
 
   test('lines end with CRLF, the date is UTC, and no one of several recipients is named', () => {

@@ -7,10 +7,12 @@
 
 import { DotDecoder } from './dots.ts'
 
-/** Octets with the line end. RFC 5321 4.5.3.1.4 asks for 512, and extensions for some hundred more; AUTH will need 12288 (RFC 4954 4). */
+/** Octets with the line end. RFC 5321 4.5.3.1.4 asks for 512, and extensions for some hundred more; AUTH has room of its own. */
 export const LINE_BYTES_MAX = 2048
-/** A line that has not ended by then never will. */
-const ENDLESS_BYTES = 4096
+/** Octets of an AUTH command and of an answer to it, with the line end (RFC 4954 4). */
+export const AUTH_LINE_BYTES_MAX = 12_288
+/** A line that has not ended after so many times its length never will. */
+const ENDLESS = 2
 
 export type LineFault =
   /** Ended by an LF without its CR. */
@@ -50,6 +52,12 @@ export class Reader {
   #at = 0
   /** From `#at` on, octets that hold no LF. */
   #searched = 0
+  #lineBytesMax: number
+
+  /** Lines may have so many octets, with their end. */
+  constructor(lineBytesMax = LINE_BYTES_MAX) {
+    this.#lineBytesMax = lineBytesMax
+  }
 
   /** Takes the next octets from the wire. Call it when `next` has nothing more to say, so that at most one chunk waits here. */
   push(chunk: Buffer): void {
@@ -95,9 +103,9 @@ export class Reader {
     if (this.#buffer[this.#at] === 0x16 && this.#buffer[this.#at + 1] === 0x03) return this.#giveUp('client_hello')
     const end = this.#buffer.indexOf(LF, this.#at + this.#searched)
     const length = end === -1 ? this.waiting : end + 1 - this.#at
-    if (length > ENDLESS_BYTES) return this.#giveUp('endless')
+    if (length > ENDLESS * this.#lineBytesMax) return this.#giveUp('endless')
     this.#searched = end === -1 ? length : 0
-    return end === -1 ? undefined : lineToken(this.#take(length))
+    return end === -1 ? undefined : lineToken(this.#take(length), this.#lineBytesMax)
   }
 
   #giveUp(fault: LineFault): Token {
@@ -140,8 +148,8 @@ export class Reader {
 /** Control characters of ASCII without the tab, which may stand among the blanks at a line's end. */
 const CONTROL = /[\0-\x08\x0a-\x1f\x7f]/
 
-function lineToken(octets: Buffer): Token {
-  if (octets.length > LINE_BYTES_MAX) return { kind: 'fault', fault: 'too_long' }
+function lineToken(octets: Buffer, lineBytesMax: number): Token {
+  if (octets.length > lineBytesMax) return { kind: 'fault', fault: 'too_long' }
   if (octets.at(-2) !== CR) return { kind: 'fault', fault: 'bare_lf' }
   const line = octets.subarray(0, -2)
   return CONTROL.test(line.toString('latin1')) ? { kind: 'fault', fault: 'control' } : { kind: 'line', line }

@@ -9,6 +9,8 @@ export interface Reply {
   readonly text: string
   /** Lines after the first. */
   readonly more?: readonly string[]
+  /** TLS begins after this reply. */
+  readonly secures?: true
   /** The connection ends after this reply. */
   readonly closes?: true
   /** Reason of the transaction's or recipient's fate, where the reply decides one. */
@@ -34,6 +36,9 @@ export const REPLIES = {
   chunk_ok: { code: 250, status: '2.0.0', text: 'ok,' }, // RFC 3030 2: says how many octets
   help: { code: 214, status: '2.0.0', text: 'see RFC 5321 4.1.1' },
   cannot_verify: { code: 252, status: '2.0.0', text: 'cannot verify, send the mail and see' }, // RFC 5321 7.3
+  ready_for_tls: { code: 220, status: '2.0.0', text: 'ready to start TLS', secures: true }, // RFC 3207 4
+  auth_challenge: { code: 334, status: '', text: '' }, // RFC 4954 4
+  auth_ok: { code: 235, status: '2.7.0', text: 'authentication successful' },
   bye: { code: 221, status: '2.0.0', text: 'bye', closes: true },
 
   // Trouble of ours: always temporary, with a text that tells strangers nothing.
@@ -146,6 +151,20 @@ export const REPLIES = {
   need_recipient: { code: 503, status: '5.5.1', text: 'send RCPT first' },
   no_valid_recipients: { code: 554, status: '5.5.1', text: 'no valid recipients' },
   out_of_step: { code: 554, status: '5.5.0', text: 'SMTP protocol synchronization', closes: true }, // RFC 2920 3.1
+  tls_active: { code: 503, status: '5.5.1', text: 'TLS is active already' },
+  need_tls: { code: 530, status: '5.7.0', text: 'send STARTTLS first' }, // RFC 3207 4
+  need_tls_for_auth: { code: 538, status: '5.7.11', text: 'encryption required, send STARTTLS first' }, // RFC 4954 6
+  need_auth: { code: 530, status: '5.7.0', text: 'authentication required' },
+  auth_failed: { code: 535, status: '5.7.8', text: 'authentication credentials invalid' },
+  auth_disabled: { code: 525, status: '5.7.13', text: 'account disabled' }, // RFC 5248 2.4
+  auth_unavailable: { code: 454, status: '4.7.0', text: 'cannot authenticate now, try again later' },
+  auth_limited: { code: 454, status: '4.7.0', text: 'too many failures, try again later' },
+  auth_cancelled: { code: 501, status: '5.7.0', text: 'authentication cancelled' },
+  auth_done: { code: 503, status: '5.5.1', text: 'authenticated already' },
+  auth_line_too_long: { code: 500, status: '5.5.6', text: 'authentication line too long' },
+  bad_base64: { code: 501, status: '5.5.2', text: 'cannot decode the answer' },
+  unknown_mechanism: { code: 504, status: '5.5.4', text: 'unknown authentication mechanism' },
+  sender_not_owned: { code: 550, status: '5.7.1', text: 'not allowed to send as this sender', reason: 'other' },
   no_proxy: { code: 550, status: '5.7.0', text: 'insufficient authorization' },
   early_talker: { code: 554, status: '5.5.1', text: 'wait for the greeting', closes: true },
   http: { code: 421, status: '4.7.0', text: 'this is SMTP', closes: true },

@@ -2,8 +2,10 @@
 // of the table.
 //
 // The steps in order, with the places of what is not there yet:
-//   connect   sessions                  (here: blocklists, PROXY)
-//   hello     name kept                 (here: STARTTLS, AUTH)
+//   connect   PROXY, sessions           (here: blocklists)
+//   hello     name kept
+//   STARTTLS  a session of its own follows
+//   AUTH      on the submission listener
 //   MAIL      syntax, size, space, rate
 //   RCPT      syntax, rate, route, blocked senders, size (here: quotas)
 //   DATA      space held
@@ -15,8 +17,11 @@ import { isRole } from '../directory/directory.ts'
 import { addressKey, parseMailbox, parsePath, traceIdOf, type Mailbox } from '../envelope/envelope.ts'
 import type { Evaluation } from '../authentication/authentication.ts'
 import { addressArgument, chunkArgument, isAscii, mailParameters, type Chunk } from './arguments.ts'
+import { barrier } from './access.ts'
+import { Authentication, type Challenge } from './auth.ts'
 import { openBody, RUNAWAY_FACTOR, spoolRefusal, type Body, type Committed } from './body.ts'
-import type { Greeted, House, Limits, Peer } from './house.ts'
+import { extensions } from './extensions.ts'
+import type { Greeted, House, Peer } from './house.ts'
 import { swallow, type Intake } from './intake.ts'
 import { refused, type Fate } from './metrics.ts'
 import { judge, listed } from './policy.ts'
@@ -40,6 +45,7 @@ export type Ending = 'aborted' | 'timeout'
 export class Session {
   readonly #house: House
   readonly #peer: Peer
+  readonly #authentication: Authentication
   #greeted: Greeted | undefined
   #transaction: Transaction | undefined
   /** A chunk failed: what the chunks after it are told, until RSET (RFC 3030 2). */
@@ -48,6 +54,7 @@ export class Session {
   constructor(house: House, peer: Peer) {
     this.#house = house
     this.#peer = peer
+    this.#authentication = new Authentication(house, peer)
   }
 
   /** A mail is being read. */
@@ -64,14 +71,36 @@ export class Session {
     return this.#transaction !== undefined || this.#failed !== undefined
   }
 
+  /** What has to come before this command; undefined where nothing has. */
+  barred(verb: string): ReplyName | undefined {
+    const { requireTls } = this.#house
+    return barrier(verb, { peer: this.#peer, requireTls, authenticated: this.#credential !== undefined })
+  }
+
+  get #credential() {
+    return this.#authentication.credential
+  }
+
   /** EHLO or HELO; ends a transaction like RSET (RFC 5321 4.1.4). */
   async hello(name: string, extended: boolean): Promise<Reply> {
     // RFC 5321 4.1.4 forbids to refuse a name that cannot be verified; what only looks like an address is no name.
     if (name.startsWith('[') && parseMailbox(`x@${name}`) === undefined) return reply('bad_literal')
     await this.end('aborted')
     this.#greeted = { name, extended }
-    const { hostname, limits } = this.#house
-    return hello(hostname, extended ? extensions(limits) : [])
+    return hello(this.#house.hostname, extended ? extensions(this.#house, this.#peer) : [])
+  }
+
+  /** After this reply TLS begins, and a session that knows nothing of this one (RFC 3207 4.2). */
+  async startTls(): Promise<Reply> {
+    if (this.#house.certificates === undefined) return reply('not_implemented')
+    return reply(this.#peer.tls === undefined ? 'ready_for_tls' : 'tls_active')
+  }
+
+  /** `argument`: what follows AUTH. */
+  async auth(argument: string): Promise<Reply | Challenge> {
+    if (this.#peer.listener !== 'submission') return reply('not_implemented')
+    if (this.#greeted?.extended !== true) return reply('hello_first')
+    return this.inTransaction ? reply('nested_mail') : this.#authentication.begin(argument)
   }
 
   /** `command` is the whole line. */
@@ -81,7 +110,9 @@ export class Session {
     if (this.#transaction !== undefined) return reply('nested_mail')
     const argument = addressArgument(command)
     if (typeof argument === 'string') return reply(argument)
-    const parameters = mailParameters(argument.parameters, this.#greeted.extended)
+    const { extended } = this.#greeted
+    const authenticated = this.#credential !== undefined
+    const parameters = mailParameters(argument.parameters, { extended, authenticated })
     if (typeof parameters === 'string') return reply(parameters)
     const sender = parsePath(argument.path)
     if (sender === undefined || sender?.domain === '') {
@@ -89,10 +120,19 @@ export class Session {
     }
     if (!parameters.smtpUtf8 && !isAscii(argument.path)) return reply('utf8_not_announced')
     const transaction = beginTransaction(sender?.text ?? '', parameters, this.#house.ids.traceparent())
-    const refusal = await this.#refuseSender(parameters.size)
+    const refusal = this.#refuseForeign(sender) ?? (await this.#refuseSender(parameters.size))
     if (refusal !== undefined) return this.#settle(transaction, refusal)
     this.#transaction = transaction
     return reply('sender_ok')
+  }
+
+  /** Who logged in sends as itself (RFC 6409 6.1), or as nobody: a report has no sender. */
+  #refuseForeign(sender: Mailbox | null): Reply | undefined {
+    const name = this.#credential?.name
+    if (name === undefined || sender === null) return undefined
+    const may = this.#house.directory.maySendAs(name, sender)
+    if (may === 'yes') return undefined
+    return reply(may === 'no' ? 'sender_not_owned' : 'directory_unavailable')
   }
 
   /** What can be told before a byte of the body: RFC 1870 6.1 (1), and the state of the disk. */
@@ -254,6 +294,8 @@ export class Session {
   /** Begins to find out who sends it. */
   #evaluate({ mailFrom }: Transaction): Evaluation | undefined {
     const helo = this.#greeted?.name ?? ''
+    // Who logged in has proved more than the DNS could.
+    if (this.#credential !== undefined) return undefined
     return this.#house.authenticator?.begin({ address: this.#peer.address, helo, mailFrom })
   }
 
@@ -288,7 +330,14 @@ export class Session {
   async #commit(transaction: Transaction, body: Body, entryId: string): Promise<Reply> {
     const { clock, hostname, metrics } = this.#house
     const startedMs = clock.monotonic()
-    const received = { hostname, peer: this.#peer, greeted: this.#greeted, entryId, receivedAtMs: clock.now() }
+    const received = {
+      hostname,
+      peer: this.#peer,
+      greeted: this.#greeted,
+      entryId,
+      authenticated: this.#credential !== undefined,
+      receivedAtMs: clock.now(),
+    }
     const committed = await body.commit(envelopeOf(transaction, received))
     if (typeof committed === 'string') return this.#settle(transaction, reply(committed))
     metrics.accepted((clock.monotonic() - startedMs) / 1000, committed.sizeBytes)
@@ -341,6 +390,7 @@ export class Session {
       tenants: tenantsOf(transaction),
       traceId: traceIdOf(transaction.traceparent),
       client: this.#peer.address,
+      credential: this.#credential?.name,
       recipients: transaction.recipients.size,
       discarded: transaction.discarded.size,
       declaredBytes: transaction.size,
@@ -362,14 +412,3 @@ const FATE_MESSAGES: Record<Fate['result'], string> = {
   aborted: 'transaction given up by the client',
   timeout: 'transaction timed out',
 }
-
-/** What EHLO announces; nothing is announced that is not honoured on the whole way behind (DSN, REQUIRETLS, BINARYMIME are not). */
-const extensions = (limits: Limits): string[] => [
-  'PIPELINING', // RFC 2920 3
-  `SIZE ${limits.messageBytesMax}`, // RFC 1870 4
-  '8BITMIME', // RFC 6152 2
-  'SMTPUTF8', // RFC 6531 3.1
-  'ENHANCEDSTATUSCODES', // RFC 2034 3
-  'CHUNKING', // RFC 3030 2
-  `LIMITS RCPTMAX=${limits.recipientsMax}`, // RFC 9422 4
-]

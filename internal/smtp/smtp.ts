@@ -4,20 +4,24 @@
 // reply, body.ts brings octets to disk, connection.ts is the loop around one socket, deadlines.ts says who took too long.
 // Invariant: a reply of 250 to a message is sent after Draft.commit resolved, and never otherwise.
 
-import { createServer, type AddressInfo, type Socket } from 'node:net'
+import { BlockList, createServer, isIP, isIPv6, type AddressInfo, type Server, type Socket } from 'node:net'
 import type { Registry } from '@prometheus-io/client'
 import type { Authenticator } from '../authentication/authentication.ts'
-import type { Directory } from '../directory/directory.ts'
+import { checkSecret, type Directory } from '../directory/directory.ts'
 import type { Clock, Ids, Log } from '../ports/ports.ts'
+import { Attempts, Turns } from './attempts.ts'
 import type { Spool } from './body.ts'
+import type { Certificates } from './certificates.ts'
 import { Connection, type Listening } from './connection.ts'
-import { smtpMetrics } from './metrics.ts'
+import { smtpMetrics, type ListenerName } from './metrics.ts'
 import { RecentMessages } from './recent.ts'
 import type { House, Limits } from './house.ts'
 import { Throttle } from './throttle.ts'
 
 export type { Draft, Reservation, Spool } from './body.ts'
+export { openCertificates, type Certificates, type KeyPair } from './certificates.ts'
 export type { Limits } from './house.ts'
+export type { ListenerName } from './metrics.ts'
 export type { ThrottleLimits } from './throttle.ts'
 export { REPLIES, type Reply, type ReplyName } from './replies.ts'
 
@@ -33,6 +37,14 @@ export interface SmtpOptions {
   ids: Ids
   log: Log
   registry: Registry
+  /** Undefined: there is no TLS. */
+  certificates?: Certificates
+  /** Mail comes over TLS or not at all. */
+  requireTls?: boolean
+  /** Networks of balancers, which begin by PROXY. */
+  proxies?: BlockList
+  /** Stands in for the real one where a test counts. */
+  checkSecret?: typeof checkSecret
 }
 
 /** What readiness is judged by. */
@@ -43,8 +55,11 @@ export interface SmtpFacts {
 }
 
 export interface SmtpDoor {
-  /** Starts to listen; port 0 takes a free one. Rejects with the socket's error, such as EADDRINUSE. */
-  listen(host: string, port: number): Promise<{ port: number }>
+  /**
+   * Starts to listen; port 0 takes a free one. `smtps` speaks TLS from the first octet; `submission` takes mail of clients that log in,
+   * for recipients of ours like the others: nothing is relayed. Rejects with the socket's error, such as EADDRINUSE.
+   */
+  listen(host: string, port: number, listener?: ListenerName): Promise<{ port: number }>
   /**
    * Stops accepting, answers commands with 421 4.3.2, and lets transfers under way finish for at most `drainMs` milliseconds;
    * then cuts them. Resolves when every session has ended and every commit is decided.
@@ -56,16 +71,27 @@ export interface SmtpDoor {
 
 /** Makes a front door; nothing listens yet. */
 export function smtpServer(options: SmtpOptions): SmtpDoor {
-  const { registry, ...rest } = options
+  const {
+    registry,
+    certificates,
+    requireTls = false,
+    proxies = new BlockList(),
+    checkSecret: check = checkSecret,
+    ...rest
+  } = options
   const house: House = {
     ...rest,
     metrics: smtpMetrics(registry),
     recent: new RecentMessages(),
     throttle: new Throttle(options.limits),
+    certificates,
+    requireTls,
+    isProxy: (address) => isIP(address) !== 0 && proxies.check(address, isIPv6(address) ? 'ipv6' : 'ipv4'),
+    authority: { attempts: new Attempts(options.clock), turns: new Turns(), checkSecret: check },
   }
   const listener = new Listener(house, options.clock)
   return {
-    listen: (host, port) => listener.start(host, port),
+    listen: (host, port, name = 'smtp') => listener.start(host, port, name),
     close: (drainMs) => listener.stop(drainMs),
     sessions: () => listener.open.size,
     facts: () => ({ listening: listener.listening, draining: listener.draining, sessions: listener.open.size }),
@@ -84,8 +110,7 @@ class Listener implements Listening {
   readonly #clock: Clock
   /** Those of `open` that have not had their last reply. */
   readonly #talking = new Set<Connection>()
-  // A peer that closes its side after the last command still gets its replies.
-  readonly #server = createServer({ allowHalfOpen: true, noDelay: true })
+  readonly #servers: Server[] = []
   readonly #stopped = new AbortController()
   #checking: Promise<void> | undefined
   #whenEmpty: (() => void) | undefined
@@ -94,14 +119,10 @@ class Listener implements Listening {
   constructor(house: House, clock: Clock) {
     this.house = house
     this.#clock = clock
-    const { sessionsMax } = house.limits
-    this.#server.maxConnections = sessionsMax + spareSockets(sessionsMax)
-    this.#server.on('connection', (socket) => this.#connect(socket))
-    this.#server.on('drop', () => house.metrics.limited('sessions'))
   }
 
   get listening(): boolean {
-    return this.#server.listening
+    return this.#servers.some((server) => server.listening)
   }
 
   get full(): boolean {
@@ -112,8 +133,8 @@ class Listener implements Listening {
     this.#talking.delete(connection)
   }
 
-  #connect(socket: Socket): void {
-    const connection = new Connection(socket, this)
+  #connect(socket: Socket, listener: ListenerName): void {
+    const connection = new Connection(socket, listener, this)
     this.open.add(connection)
     this.#talking.add(connection)
     const ended = () => {
@@ -127,22 +148,31 @@ class Listener implements Listening {
       .finally(ended)
   }
 
-  start(host: string, port: number): Promise<{ port: number }> {
+  start(host: string, port: number, name: ListenerName): Promise<{ port: number }> {
+    const { limits, metrics, log } = this.house
+    // A peer that closes its side after the last command still gets its replies.
+    const server = createServer({ allowHalfOpen: true, noDelay: true })
+    server.maxConnections = limits.sessionsMax + spareSockets(limits.sessionsMax)
+    server.on('connection', (socket) => this.#connect(socket, name))
+    server.on('drop', () => metrics.limited('sessions'))
     return new Promise((resolve, reject) => {
-      this.#server.once('error', reject)
-      this.#server.listen({ host, port }, () => {
-        this.#server.removeListener('error', reject)
+      server.once('error', reject)
+      server.listen({ host, port }, () => {
+        server.removeListener('error', reject)
         // Accepting fails when there are no file descriptors left; it goes on by itself.
-        this.#server.on('error', (error) => this.house.log.error({ err: error }, 'listener failed'))
-        this.#checking = this.#check(this.#stopped.signal)
-        resolve({ port: (this.#server.address() as AddressInfo).port })
+        server.on('error', (error) => log.error({ err: error }, 'listener failed'))
+        this.#servers.push(server)
+        this.#checking ??= this.#check(this.#stopped.signal)
+        resolve({ port: (server.address() as AddressInfo).port })
       })
     })
   }
 
   async stop(drainMs: number): Promise<void> {
     this.draining = true
-    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()))
+    const closed = Promise.all(
+      this.#servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve()))),
+    )
     const empty = new Promise<void>((resolve) => {
       this.#whenEmpty = resolve
       if (this.open.size === 0) resolve()

@@ -152,7 +152,7 @@ function add(counts: Map<string, number>, key: string, change: 1 | -1): void {
 }
 
 /** Whom rates are kept for. */
-const clientOf = (address: string): string => (isIPv6(address) ? networkOf(address) : address)
+export const clientOf = (address: string): string => (isIPv6(address) ? networkOf(address) : address)
 
 /** The /24 of an IPv4 address, the /64 of an IPv6 address: `192.0.2.0/24`, `2001:db8:0:0::/64`. */
 export function networkOf(address: string): string {

@@ -2,6 +2,7 @@
 
 import { isIPv4, isIPv6 } from 'node:net'
 import { parseMailbox } from '../envelope/envelope.ts'
+import type { Secured } from './house.ts'
 
 export interface TraceFacts {
   entryId: string
@@ -13,6 +14,8 @@ export interface TraceFacts {
   helo: string
   /** EHLO rather than HELO. */
   extended: boolean
+  tls?: Secured
+  authenticated: boolean
   smtpUtf8: boolean
   /** Reverse path without brackets. */
   mailFrom: string
@@ -29,13 +32,21 @@ export function traceHeaders(facts: TraceFacts): { returnPath: string; received:
     `Received: from ${fromClause(facts)}`,
     `\tby ${facts.hostname} with ${protocol(facts)} id ${facts.entryId}`,
     ...forClause(facts.recipients),
+    ...tlsClause(facts.tls),
   ]
   const received = `${lines.join('\r\n')}; ${dateTime(facts.receivedAtMs)}\r\n`
   return { returnPath: `Return-Path: <${facts.mailFrom}>\r\n`, received }
 }
 
-/** RFC 3848 2 and RFC 6531 3.7.1; TLS and AUTH will add their letters. */
-const protocol = ({ extended, smtpUtf8 }: TraceFacts): string => (smtpUtf8 ? 'UTF8SMTP' : extended ? 'ESMTP' : 'SMTP')
+/** RFC 3848 2 and RFC 6531 3.7.1. HELO has no letters of its own. */
+function protocol({ extended, smtpUtf8, tls, authenticated }: TraceFacts): string {
+  if (!extended) return 'SMTP'
+  return `${smtpUtf8 ? 'UTF8SMTP' : 'ESMTP'}${tls === undefined ? '' : 'S'}${authenticated ? 'A' : ''}`
+}
+
+/** RFC 8314 4.3: behind FOR, where further clauses stand (RFC 5321 4.4). */
+const tlsClause = (tls: Secured | undefined): string[] =>
+  tls === undefined ? [] : [`\ttls ${tls.cipher} (${comment(tls.version)})`]
 
 /** Only with a single recipient: the others' names are nobody's business (RFC 5321 7.2). */
 const forClause = ([only, ...others]: readonly string[]): string[] =>

@@ -108,6 +108,7 @@ export interface Received {
   peer: Peer
   greeted: Greeted | undefined
   entryId: string
+  authenticated: boolean
   /** When the last octet had been read. */
   receivedAtMs: number
 }
@@ -115,8 +116,8 @@ export interface Received {
 /** What is kept beside the mail's octets. */
 export function envelopeOf(transaction: Transaction, received: Received): Envelope {
   const { mailFrom, smtpUtf8, bodyType, traceparent, findings, verdicts } = transaction
-  const { entryId, hostname, receivedAtMs } = received
-  const { address, port } = received.peer
+  const { entryId, hostname, receivedAtMs, authenticated } = received
+  const { address, port, tls } = received.peer
   const { name: helo, extended } = received.greeted ?? { name: '', extended: false }
   const recipients = [...transaction.recipients.values()].map((recipient) => {
     const policy = verdicts.get(recipient.tenant)
@@ -128,7 +129,7 @@ export function envelopeOf(transaction: Transaction, received: Received): Envelo
     entryId,
     source: 'EMAIL',
     receivedAt: new Date(receivedAtMs).toISOString(),
-    client: { address, port, helo },
+    client: { address, port, helo, ...(tls && { tls }) },
     mailFrom,
     recipients,
     ...(discarded.length > 0 && { discarded }),
@@ -144,6 +145,8 @@ export function envelopeOf(transaction: Transaction, received: Received): Envelo
         address,
         helo,
         extended,
+        ...(tls && { tls }),
+        authenticated,
         smtpUtf8,
         mailFrom,
         recipients: addresses,

@@ -17,7 +17,7 @@ interface ListWant {
   limit?: number
 }
 
-/** A domain as it is kept. `invalid`. */
+/** A-labels in lower case; `invalid` where it is no domain name. */
 export function cleanDomain(text: string): string {
   const domain = canonicalDomain(text)
   if (domain === undefined || domain.startsWith('[') || domain.length > DOMAIN_CHARS_MAX)

@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { sql } from 'kysely'
 import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest'
 import {
+  addCredential,
   addDomain,
   addMailbox,
   checkpointOf,
@@ -25,6 +26,7 @@ import {
   listEvents,
   listMailboxes,
   listMessages,
+  listCredentials,
   listTenants,
   projectEvents,
   removeDomain,
@@ -32,6 +34,7 @@ import {
   removeMailbox,
   listDomains,
   removeTenant,
+  revokeCredential,
   saveCheckpoint,
   saveMessage,
   seedFirstStart,
@@ -182,14 +185,41 @@ function directoryContract(store: () => Store): void {
       await did(addDomain(store(), { domain: 'x.example', tenant: 'a', now: 1 }))
       await did(addMailbox(store(), { address: 'Ann@x.example', tenant: 'a', now: 1 }))
       await did(updateTenant(store(), 'a', { sizeMax: 4096, now: 2 }))
-      expect(versions).toEqual([0, 1, 1, 2, 3, 4])
+      const credential = { name: 'App-1', tenant: 'a', secretHash: 'h', sendAs: ['X.example', 'Ann@x.example'], now: 1 }
+      await did(addCredential(store(), credential))
+      await did(addCredential(store(), credential))
+      await did(addCredential(store(), { ...credential, name: 'app-2' }))
+      await did(revokeCredential(store(), 'app-2', 5))
+      await did(revokeCredential(store(), 'app-2', 6))
+      expect(versions).toEqual([0, 1, 1, 2, 3, 4, 5, 5, 6, 7, 7])
       const rows = []
       for await (const row of directoryRows(store())) rows.push(row)
       expect(rows).toMatchObject([
         { kind: 'tenant', slug: 'a', sizeMax: 4096, enabled: true },
         { kind: 'domain', domain: 'x.example', tenant: 'a', state: 'active', catchAll: null, antiEnumeration: false },
         { kind: 'mailbox', address: 'ann@x.example', tenant: 'a', enabled: true },
+        { kind: 'credential', name: 'app-1', tenant: 'a', secretHash: 'h', sendAs: ['x.example', 'ann@x.example'] },
       ])
+    })
+
+    test('a revoked credential stays in the list, and its name is not given again', async () => {
+      await createTenant(store(), { slug: 'a', now: 1 })
+      const add = (change: { name?: string; tenant?: string; sendAs?: string[] } = {}) =>
+        addCredential(store(), { name: 'app', tenant: 'a', secretHash: 'h', sendAs: [], now: 1, ...change })
+      await add()
+      await revokeCredential(store(), 'APP', 2)
+      await revokeCredential(store(), 'app', 3)
+      expect(await listCredentials(store(), { tenant: 'a' })).toMatchObject([{ name: 'app', revokedAt: 2 }])
+      expect(await listCredentials(store(), { tenant: 'b' })).toEqual([])
+      expect(await reasonOf(add())).toBe('conflict')
+      expect(await reasonOf(add({ name: 'no blanks' }))).toBe('invalid')
+      expect(await reasonOf(add({ name: 'b', tenant: 'none' }))).toBe('not_found')
+      expect(await reasonOf(add({ name: 'b', sendAs: ['@'] }))).toBe('invalid')
+      expect(await reasonOf(revokeCredential(store(), 'none', 1))).toBe('not_found')
+      await add({ name: 'good' })
+      expect(await reasonOf(removeTenant(store(), 'a'))).toBe('conflict')
+      await revokeCredential(store(), 'good', 4)
+      await removeTenant(store(), 'a')
     })
   })
 }

@@ -2,7 +2,7 @@
 
 import type { Queries } from './database.ts'
 
-/** Raises the version; every change of tenants, domains and mailboxes ends with it. */
+/** Raises the version; every change of tenants, domains, mailboxes and credentials ends with it. */
 export async function directoryChanged(on: Queries): Promise<void> {
   await on.kysely
     .updateTable('directoryState')
@@ -10,7 +10,7 @@ export async function directoryChanged(on: Queries): Promise<void> {
     .execute()
 }
 
-/** Grows with every change of tenants, domains and mailboxes. */
+/** Grows with every change of tenants, domains, mailboxes and credentials. */
 export async function directoryVersion(on: Queries): Promise<number> {
   const row = await on.kysely.selectFrom('directoryState').select('version').executeTakeFirstOrThrow()
   return row.version

@@ -2,6 +2,7 @@
 
 import type { Queries, Store } from './database.ts'
 import { addDomain, addMailbox, listDomains, listMailboxes } from './addresses.ts'
+import { listCredentials } from './credentials.ts'
 import type { DirectoryRow } from './rows.ts'
 import { listPolicyLines, listSenders, policyKey, senderKey } from './senders.ts'
 import { createTenant, listTenants } from './tenants.ts'
@@ -34,6 +35,12 @@ export async function* directoryRows(on: Queries): AsyncGenerator<DirectoryRow> 
   }
   for await (const { tenant, sender, listing } of paged((after) => listSenders(on, after), senderKey)) {
     yield { kind: 'sender', tenant, sender, listing }
+  }
+  for await (const { name, tenant, secretHash, sendAs, revokedAt } of paged(
+    (after) => listCredentials(on, after),
+    (row) => row.name,
+  )) {
+    if (revokedAt === null) yield { kind: 'credential', name, tenant, secretHash, sendAs }
   }
 }
 

@@ -8,6 +8,7 @@ import * as initial from './migrations/0001-initial.ts'
 import * as months from './migrations/0002-months.ts'
 import * as domainOptions from './migrations/0004-domain-options.ts'
 import * as senderPolicies from './migrations/0005-sender-policies.ts'
+import * as credentials from './migrations/0006-credentials.ts'
 import type { Schema } from './schema.ts'
 
 type Step = (db: Kysely<never>, dialect: Dialect) => Promise<void>
@@ -18,6 +19,7 @@ const STEPS: Record<string, Step> = {
   '0002-months': months.up,
   '0004-domain-options': domainOptions.up,
   '0005-sender-policies': senderPolicies.up,
+  '0006-credentials': credentials.up,
 }
 
 /** What was applied, oldest first; empty for a new database. */

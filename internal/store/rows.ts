@@ -56,6 +56,19 @@ export interface ListedSender {
   updatedAt: number
 }
 
+export interface Credential {
+  /** What a client logs in with, lower-case. */
+  name: string
+  tenant: string
+  /** As internal/directory made it. */
+  secretHash: string
+  /** Addresses and domains it may send as; empty for all of the tenant's. */
+  sendAs: string[]
+  createdAt: number
+  /** Null while it is good. */
+  revokedAt: number | null
+}
+
 /** One row of the directory snapshot. */
 export type DirectoryRow =
   | { kind: 'tenant'; slug: string; sizeMax: number | null; enabled: boolean }
@@ -70,6 +83,7 @@ export type DirectoryRow =
   | { kind: 'mailbox'; address: string; tenant: string; enabled: boolean }
   | ({ kind: 'policy' } & PolicyLine)
   | { kind: 'sender'; tenant: string; sender: string; listing: Listing }
+  | { kind: 'credential'; name: string; tenant: string; secretHash: string; sendAs: string[] }
 
 export interface NamedAddress {
   name: string

@@ -39,7 +39,17 @@ interface SenderPolicyTable extends PolicyLine {
   updatedAt: number
 }
 
-/** One row: the number that every change of tenants, domains and mailboxes raises. */
+interface CredentialTable {
+  name: string
+  tenant: string
+  secretHash: string
+  /** JSON list of addresses and domains. */
+  sendAs: string
+  createdAt: number
+  revokedAt: number | null
+}
+
+/** One row: the number that every change of tenants, domains, mailboxes and credentials raises. */
 interface DirectoryStateTable {
   id: 1
   version: number
@@ -196,6 +206,7 @@ export interface Schema {
   mailboxes: MailboxTable
   senderPolicies: SenderPolicyTable
   senders: ListedSender
+  credentials: CredentialTable
   directoryState: DirectoryStateTable
   messages: MessageTable
   messagePlaces: MessagePlaceTable

@@ -14,6 +14,7 @@ export {
   DOMAIN_STATES,
   JOB_STATES,
   type Checkpoint,
+  type Credential,
   type Detail,
   type DirectoryRow,
   type Document,
@@ -46,6 +47,7 @@ export {
   updateMailbox,
 } from './addresses.ts'
 export { getPolicy, listSender, listSenders, senderKey, setPolicy, unlistSender } from './senders.ts'
+export { addCredential, listCredentials, revokeCredential } from './credentials.ts'
 export { directoryRows, seedFirstStart } from './directory.ts'
 export { directoryVersion } from './directory-version.ts'
 export {

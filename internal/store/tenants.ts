@@ -95,7 +95,7 @@ export async function updateTenant(
   return fromRow(row)
 }
 
-/** Removes a tenant that owns nothing. `conflict` while it has mail, domains or mailboxes: disable it instead. */
+/** Removes a tenant that owns nothing. `conflict` while it has mail, domains, mailboxes or credentials: disable it instead. */
 export async function removeTenant(on: Queries, slug: string): Promise<void> {
   const mail = await on.kysely
     .selectFrom('messages')
@@ -109,6 +109,7 @@ export async function removeTenant(on: Queries, slug: string): Promise<void> {
     .select('address as name')
     .where('tenant', '=', slug)
     .union(on.kysely.selectFrom('domains').select('domain as name').where('tenant', '=', slug))
+    .union(on.kysely.selectFrom('credentials').select('name').where('tenant', '=', slug).where('revokedAt', 'is', null))
     .limit(1)
     .executeTakeFirst()
   if (owns !== undefined) throw new StoreError('conflict', `tenant ${slug} still owns ${owns.name}`)

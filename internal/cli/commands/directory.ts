@@ -1,10 +1,11 @@
-// tenants, domains, mailboxes: who may receive what.
+// tenants, domains, mailboxes: who may receive what; credentials: who may submit.
 
 import { limitOption, option, tenantOption, type Noun } from '../tree.ts'
 
 const tenants = () => import('../tenants.ts')
 const domains = () => import('../domains.ts')
 const mailboxes = () => import('../mailboxes.ts')
+const credentials = () => import('../credentials.ts')
 
 const nameOption = () => option('--name <text>', 'the name for people')
 
@@ -131,6 +132,39 @@ export const MAILBOXES: Noun = {
       about: 'Takes mail for a disabled mailbox again',
       examples: [['mailboxes enable sales@mail.example.org', 'as before']],
       run: async (call) => (await mailboxes()).enable(call),
+    },
+  ],
+}
+
+export const CREDENTIALS: Noun = {
+  name: 'credentials',
+  about: 'Lists, makes and revokes what clients log in with to submit mail',
+  verbs: [
+    {
+      usage: 'list',
+      about: 'Lists credentials, the revoked ones too; never their secrets',
+      options: [tenantOption(), limitOption(1000)],
+      examples: [['credentials list --tenant acme', 'of one tenant']],
+      run: async (call) => (await credentials()).list(call),
+    },
+    {
+      usage: 'add <name>',
+      about: 'Makes a credential and shows its secret, this once',
+      options: [
+        option('--tenant <slug>', 'the tenant whose addresses it sends as').makeOptionMandatory(),
+        option('--send-as <senders...>', 'only these of its addresses and domains'),
+      ],
+      examples: [
+        ['credentials add shop --tenant acme', 'may send as every address of the tenant'],
+        ['credentials add crm --tenant acme --send-as sales@mail.example.org', 'as this one only'],
+      ],
+      run: async (call) => (await credentials()).add(call),
+    },
+    {
+      usage: 'revoke <name>',
+      about: 'Ends a credential for good; its name is not given again',
+      examples: [['credentials revoke shop', 'let it in no more']],
+      run: async (call) => (await credentials()).revoke(call),
     },
   ],
 }

@@ -165,6 +165,7 @@ function contextOf(dataDir: string, options: RunOptions & { out: Writable; err: 
     },
     clock,
     ids,
+    random: randomBytes,
     streams: { input: Readable.from([Buffer.from(options.input ?? '')]), out: options.out, err: options.err },
     signal: options.signal ?? new AbortController().signal,
   }

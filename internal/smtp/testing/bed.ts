@@ -1,5 +1,6 @@
 // A front door on a free port, with a real spool and a real directory snapshot.
 
+import { scryptSync } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { BlockList } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -10,8 +11,19 @@ import type { Authenticator } from '../../authentication/authentication.ts'
 import { openDirectory, writeSnapshot } from '../../directory/snapshot.ts'
 import type { Directory, DirectoryRow, DomainRow } from '../../directory/directory.ts'
 import type { Clock, Ids } from '../../ports/ports.ts'
+import { makePair } from './certificates.ts'
 import { openDiskSpool, type Kept } from './disk.ts'
-import { smtpServer, type Limits, type SmtpDoor, type Spool } from '../smtp.ts'
+import {
+  openCertificates,
+  smtpServer,
+  type Certificates,
+  type KeyPair,
+  type Limits,
+  type ListenerName,
+  type SmtpDoor,
+  type SmtpOptions,
+  type Spool,
+} from '../smtp.ts'
 
 export interface BedOptions {
   limits?: Partial<Limits>
@@ -25,12 +37,22 @@ export interface BedOptions {
   /** The clock of its deadlines. */
   monotonic?: () => number
   port?: number
+  /** The one that is opened; all but `smtp` come with TLS. */
+  listener?: ListenerName
+  /** `true`: a certificate of its own making. */
+  tls?: true | KeyPair[]
+  requireTls?: boolean
+  /** Addresses. */
+  proxies?: string[]
+  checkSecret?: SmtpOptions['checkSecret']
 }
 
 export interface Bed {
   door: SmtpDoor
   port: number
   registry: Registry
+  /** What the door shows; undefined without TLS. */
+  certificates: Certificates | undefined
   /** Fields of every log line, with its message as `msg`. */
   log: Record<string, unknown>[]
   /** Every entry in the spool, oldest first. */
@@ -78,6 +100,19 @@ const domain = (name: string, more: Partial<DomainRow> = {}): DirectoryRow => {
   return { kind: 'domain', domain: name, tenant: 'acme', state: 'active', ...options, ...more }
 }
 
+function blockList(addresses: readonly string[]): BlockList {
+  const list = new BlockList()
+  for (const address of addresses) list.addAddress(address)
+  return list
+}
+
+/** As cheap as it can be. */
+function hashed(secret: string): string {
+  const salt = Buffer.alloc(16)
+  const hash = scryptSync(secret, salt, 32, { N: 2, r: 1, p: 1 })
+  return `scrypt:2:1:1:${salt.toString('base64url')}:${hash.toString('base64url')}`
+}
+
 const ROWS: DirectoryRow[] = [
   { kind: 'tenant', slug: 'acme', sizeMax: null, enabled: true },
   { kind: 'tenant', slug: 'beta', sizeMax: null, enabled: true },
@@ -104,6 +139,11 @@ const ROWS: DirectoryRow[] = [
   { kind: 'sender', tenant: 'acme', sender: 'ann@spam.example', listing: 'allow' },
   { kind: 'sender', tenant: 'acme', sender: 'noise@mixed.example', listing: 'block' },
   { kind: 'sender', tenant: 'acme', sender: 'friend.example', listing: 'allow' },
+  { kind: 'mailbox', address: 'bob@mail.example', tenant: 'beta', enabled: true },
+  { kind: 'credential', name: 'app', tenant: 'acme', secretHash: hashed('open sesame'), sendAs: [] },
+  { kind: 'credential', name: 'ann', tenant: 'acme', secretHash: hashed('open sesame'), sendAs: ['ann@acme.example'] },
+  { kind: 'credential', name: 'closed', tenant: 'closed', secretHash: hashed('open sesame'), sendAs: [] },
+  { kind: 'credential', name: 'broken', tenant: 'acme', secretHash: 'md5:x', sendAs: [] },
 ]
 
 function countedIds(): Ids {
@@ -123,6 +163,16 @@ export async function openBed(options: BedOptions = {}): Promise<Bed> {
   const directory = await openTestDirectory(join(dir, 'directory.db'), lines)
   const disk = await openDiskSpool(options.capacityBytes ?? 10_000_000_000, clock)
   const registry = new Registry()
+  const { listener = 'smtp', tls = listener === 'smtp' ? undefined : true } = options
+  const pairs = tls === true ? [makePair(dir, 'own', ['mx.example'])] : tls
+  const certificates =
+    pairs &&
+    (await openCertificates({
+      pairs,
+      registry,
+      clock: { ...clock, ...(options.now && { now: options.now }) },
+      log: lines,
+    }))
   const door = smtpServer({
     hostname: 'mx.example',
     limits: { ...LIMITS, ...options.limits },
@@ -137,6 +187,10 @@ export async function openBed(options: BedOptions = {}): Promise<Bed> {
     ids: countedIds(),
     log: lines,
     registry,
+    ...(certificates && { certificates }),
+    ...(options.requireTls === true && { requireTls: true }),
+    ...(options.proxies && { proxies: blockList(options.proxies) }),
+    ...(options.checkSecret && { checkSecret: options.checkSecret }),
   })
   const close = async () => {
     await door.close(1000)
@@ -144,7 +198,7 @@ export async function openBed(options: BedOptions = {}): Promise<Bed> {
     directory.close()
     rmSync(dir, { recursive: true })
   }
-  const { port } = await door.listen('127.0.0.1', options.port ?? 0).catch(async (error: unknown) => {
+  const { port } = await door.listen('127.0.0.1', options.port ?? 0, listener).catch(async (error: unknown) => {
     await close()
     throw error
   })
@@ -152,6 +206,7 @@ export async function openBed(options: BedOptions = {}): Promise<Bed> {
     door,
     port,
     registry,
+    certificates,
     log,
     kept: () => disk.kept(),
     reservedBytes: () => disk.writer.stats().reservedBytes,

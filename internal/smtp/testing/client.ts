@@ -1,30 +1,48 @@
 // A client that sends what it is told, byte for byte, and shows every reply.
 
 import { connect, type Socket } from 'node:net'
+import { connect as secure, type ConnectionOptions, type TLSSocket } from 'node:tls'
 
 /** A raw client: what it sends is what goes out, and replies come back one by one. */
 export class Client {
-  readonly socket: Socket
-  readonly closed: Promise<void>
+  socket: Socket
+  closed: Promise<void>
   #text = ''
   #wake: () => void = () => undefined
   #ended = false
 
   constructor(port: number) {
     this.socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true, noDelay: true })
-    this.socket.on('data', (chunk) => {
+    this.closed = this.#listen(this.socket)
+  }
+
+  #listen(socket: Socket): Promise<void> {
+    socket.on('data', (chunk) => {
       this.#text += chunk.toString('utf8')
       this.#wake()
     })
-    this.closed = new Promise((resolve) => {
+    return new Promise((resolve) => {
       const end = () => {
         this.#ended = true
         this.#wake()
-        this.socket.end()
+        socket.end()
         resolve()
       }
-      this.socket.on('end', end).on('close', end).on('error', end)
+      socket.on('end', end).on('close', end).on('error', end)
     })
+  }
+
+  /** Goes on over TLS, whosever certificate it is; undefined where the handshake fails. */
+  async secure(options: ConnectionOptions = {}): Promise<TLSSocket | undefined> {
+    const plain = this.socket
+    plain.removeAllListeners()
+    const socket = secure({ socket: plain, rejectUnauthorized: false, ...options })
+    this.socket = socket
+    this.closed = this.#listen(socket)
+    const done = new Promise<boolean>((resolve) => {
+      socket.once('secureConnect', () => resolve(true)).once('close', () => resolve(false))
+    })
+    return (await done) ? socket : undefined
   }
 
   send(bytes: string | Buffer): void {

@@ -6,6 +6,7 @@
 //   C* octets         sends so many octets of content in lines that end with CRLF
 //   C~ ms             waits, so that what follows is a packet of its own
 //   C!                drops the connection; C.  closes the sending side; C@  connects anew
+//   C^                starts TLS
 //   S: start          the next reply begins so (its lines are joined by " | "); `S: /pattern/` is tried on the whole of it
 //   S. closed         the server has closed the connection
 //   = name value      what holds afterwards (see FACTS)
@@ -48,6 +49,10 @@ const OPTIONS: Record<string, (value: string) => BedOptions> = {
   'data-timeout': (value) => ({ limits: { dataTimeoutMs: Number(value) } }),
   'session-timeout': (value) => ({ limits: { sessionTimeoutMs: Number(value) } }),
   'data-rate': (value) => ({ limits: { dataRateMin: Number(value) } }),
+  tls: () => ({ tls: true }),
+  'require-tls': () => ({ tls: true, requireTls: true }),
+  listener: (value) => ({ listener: value as 'smtps' | 'submission' }),
+  proxies: (value) => ({ proxies: value.split(' ') }),
   idle: (value) => ({ limits: { idleTimeoutMs: Number(value) } }),
   capacity: (value) => ({ capacityBytes: Number(value) }),
   found: (value) => ({ authenticator: authenticatorThatFinds(value) }),
@@ -56,7 +61,8 @@ const OPTIONS: Record<string, (value: string) => BedOptions> = {
   'write-fails': (value) => spoolFault('write', value),
   'commit-fails': (value) => spoolFault('commit', value),
   directory: (value) => ({
-    directory: () => ({
+    directory: (real) => ({
+      ...real,
       route: () => {
         if (value === 'throws') throw new Error('secret path')
         return { kind: 'unavailable' }
@@ -79,6 +85,8 @@ const FACTS: Record<string, (bed: Bed) => Promise<string>> = {
     (await bed.kept())
       .flatMap((each) => (each.envelope.discarded ?? []).map((to) => `${to.address}>${to.tenant ?? ''}`))
       .join(' '),
+  client: async (bed) =>
+    (await bed.kept()).map(({ envelope: { client } }) => `${client.address} ${client.port}`).join(' '),
   'mail-from': async (bed) => (await bed.kept()).map((each) => each.envelope.mailFrom).join(' '),
   envelope: async (bed) =>
     (await bed.kept()).map(({ envelope }) => `${envelope.body} ${envelope.smtpUtf8 ? 'utf8' : 'ascii'}`).join(' '),
@@ -181,6 +189,7 @@ class Talk {
       else if (what === 'C!') this.client.socket.resetAndDestroy()
       else if (what === 'C.') this.client.socket.end()
       else if (what === 'C@') await this.#connect()
+      else if (what === 'C^') await this.client.secure()
       else if (what === 'S.') this.#check(where, await this.client.reply(), undefined)
       else if (what === 'S:') {
         const reply = (await this.client.reply())?.replaceAll('\n', ' | ')
