@@ -6,6 +6,7 @@ import { engineOf, enginePath, s3Place, type Config } from '../internal/config/c
 import type { StoreSchema, Topics } from '../internal/cli/cli.ts'
 import type { EventLog, Keeping, Queryable } from '../internal/eventlog/eventlog.ts'
 import type { Clock, Ids, Log } from '../internal/ports/ports.ts'
+import type { Scanner } from '../internal/scanner/scanner.ts'
 import type { Store } from '../internal/store/store.ts'
 
 const DAY_MS = 86_400_000
@@ -104,6 +105,15 @@ export async function topicsOf(config: Config, { clock, log }: Parts): Promise<T
     },
   }
   return { ...topics, plan: (options) => topics.plan(wanted, options) }
+}
+
+/** The malware scanner of SCANNER_URL; undefined where there is none. Connects when it is used. */
+export async function scannerOf(config: Config, { clock }: Pick<Parts, 'clock'>): Promise<Scanner | undefined> {
+  const { scannerUrl: place, scannerTimeoutMs: timeoutMs, scannerConnections: connectionsMax } = config
+  const streamMaxBytes = config.scannerStreamMax
+  if (place === undefined) return undefined
+  const { clamdScanner } = await import('../internal/scanner/clamd.ts')
+  return clamdScanner({ place, timeoutMs, connectionsMax, streamMaxBytes, clock })
 }
 
 /** KAFKA_TLS_CA names a file; what is in it counts. */

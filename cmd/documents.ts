@@ -43,6 +43,7 @@ function nothing(): Context {
       topics: unused,
       schema: unused,
       parsers: unused,
+      scanner: unused,
       get spool() {
         return unused()
       },

@@ -6,6 +6,7 @@ import type { Indexed } from '../internal/indexer/indexer.ts'
 import { seedFirstStart, type Store } from '../internal/store/store.ts'
 import { openEngines } from './engines.ts'
 import { main, type Stage, type Surroundings } from './main.ts'
+import { openScanner } from './scanning.ts'
 import { VERSION } from './version.ts'
 import { startIndexerd, startSmtpd, startUploaderd } from './stages.ts'
 
@@ -19,14 +20,17 @@ let smtpPort = 0
 async function start(around: Surroundings): Promise<Stage> {
   const { engines, parts, checks } = await openEngines(around)
   await seed(around, engines.store)
-  const indexing = await startIndexerd(around, engines, (message) => say(lineOf(message, around.clock.now())))
+  const { scanner, parts: scanning } = await openScanner(around)
+  const indexing = await startIndexerd(around, { ...engines, scanner }, (message) =>
+    say(lineOf(message, around.clock.now())),
+  )
   const uploading = await startUploaderd(around, engines)
-  const receiving = await startSmtpd(around, { onCommit: () => uploading.wake() })
+  const receiving = await startSmtpd(around, { onCommit: () => uploading.wake(), scanner })
   smtpPort = receiving.port
   // The front door is the last to start and the first to stop, so that what it took flows on meanwhile.
   const stages = [indexing, uploading, receiving]
   return {
-    parts: [...parts, ...stages.flatMap((stage) => stage.parts)],
+    parts: [...parts, ...scanning, ...stages.flatMap((stage) => stage.parts)],
     checks: [...checks, ...stages.flatMap((stage) => stage.checks)],
   }
 }
@@ -84,7 +88,7 @@ function started({ config }: Surroundings, metricsUrl: string): void {
 
   Try             ${command} send --demo
 
-  engines: event log ${config.eventLogUrl.split(':')[0]} · objects ${config.objectStoreUrl.split(':')[0]} · store ${config.databaseUrl.split(':')[0]}
+  engines: event log ${config.eventLogUrl.split(':')[0]} · objects ${config.objectStoreUrl.split(':')[0]} · store ${config.databaseUrl.split(':')[0]} · scanner ${config.scannerUrl === undefined ? 'none' : 'clamd'}
 
 ready; stop with Ctrl-C`)
 }

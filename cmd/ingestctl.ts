@@ -11,7 +11,7 @@ import { systemClock } from '../internal/daemon/clock.ts'
 import { random, systemIds } from '../internal/daemon/ids.ts'
 import type { EventLog, Queryable } from '../internal/eventlog/eventlog.ts'
 import { nodeFs } from '../spool/spool.ts'
-import { blobsOf, eventLogOf, isEmbedded, schemaOf, storeOf, topicsOf } from './adapters.ts'
+import { blobsOf, eventLogOf, isEmbedded, scannerOf, schemaOf, storeOf, topicsOf } from './adapters.ts'
 import { VERSION } from './version.ts'
 
 const INTERRUPTED = 130
@@ -68,6 +68,7 @@ function enginesOf(config: () => Config): Engines {
         throw new CliError('usage', `the event log ${config().eventLogUrl} is not Kafka and has no topics to make`)
       }),
     parsers: () => once('parsers', () => parsersOf(config())),
+    scanner: () => scannerOf(config(), parts),
     schema: () => schemaOf(config()),
     get spool() {
       return { fs: nodeFs(), dir: config().spoolDir }

@@ -13,7 +13,8 @@ import { parsePath, type Mailbox } from '../internal/envelope/envelope.ts'
 import { watchDeadLetters } from '../internal/eventlog/eventlog.ts'
 import { indexer, keepEventsFor, type Indexed } from '../internal/indexer/indexer.ts'
 import { parserPool } from '../internal/message/message.ts'
-import { smtpServer, type ThrottleLimits } from '../internal/smtp/smtp.ts'
+import type { Scanner } from '../internal/scanner/scanner.ts'
+import { smtpServer, type SmtpOptions, type ThrottleLimits } from '../internal/smtp/smtp.ts'
 import { certificatesOf, listenAll } from './front-door.ts'
 import { directoryRows, directoryVersion } from '../internal/store/store.ts'
 import { uploader } from '../internal/upload/upload.ts'
@@ -46,6 +47,8 @@ export interface SmtpdOptions {
   onCommit?: () => void
   /** Whether a disk error of the spool ends the process, after its replies; the all-in-one stays up, not ready. */
   endWhenPoisoned?: boolean
+  /** Asked before the final reply where SCANNER_INLINE is on. */
+  scanner?: Scanner | undefined
 }
 
 /** The front door. */
@@ -90,6 +93,7 @@ export async function startSmtpd(around: Surroundings, options: SmtpdOptions): P
     directory,
     spool,
     ...authenticatorOf(around),
+    ...inlineScanOf(config, options.scanner),
     clock,
     ids,
     log,
@@ -154,6 +158,11 @@ function authenticatorOf({ config, clock, log, registry }: Surroundings): { auth
   }
 }
 
+function inlineScanOf(config: Config, scanner: Scanner | undefined): Pick<SmtpOptions, 'inlineScan'> {
+  const { scannerInline, scannerDown: down, scannerInfected: infected } = config
+  return scanner === undefined || scannerInline === 'off' ? {} : { inlineScan: { scanner, down, infected } }
+}
+
 function postmasterOf(address: string): Mailbox {
   const mailbox = parsePath(address)
   if (mailbox === undefined || mailbox === null)
@@ -205,7 +214,7 @@ export async function startUploaderd(
 /** Event log to store. `onIndexed` is told of each message once its rows can be read. */
 export async function startIndexerd(
   around: Surroundings,
-  engines: Engines,
+  { scanner, ...engines }: Engines & { scanner: Scanner | undefined },
   onIndexed?: (message: Indexed) => void,
 ): Promise<Stage> {
   const { config, clock, log, registry } = around
@@ -225,6 +234,7 @@ export async function startIndexerd(
     blobs: engines.blobs,
     store: engines.store,
     parsers,
+    ...(scanner && { scanning: { scanner, down: config.scannerDown } }),
     clock,
     logger: log,
     registry,

@@ -54,6 +54,8 @@ export interface Receipt {
 export interface Draft {
   /** Takes the next bytes of the body and keeps the chunk: its memory must not be reused. One at a time: await each. */
   write(chunk: Uint8Array): Promise<void>
+  /** What was written so far, for who wants to look at it before `commit`; between calls, which wait for its end. */
+  content(): AsyncIterable<Uint8Array>
   /** Resolves after the fdatasync that covers the entry's frame: only then is it acknowledged. `envelope` is JSON-serialisable. */
   commit(envelope: object): Promise<Receipt>
   /** Drops what was written, after a call that is under way. Idempotent; does nothing after commit. */

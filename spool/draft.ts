@@ -5,7 +5,7 @@ import type { Draft, Receipt, SpoolClock } from './contract.ts'
 import { codeOf, isMissing, isShortage, SpoolError, textOf } from './fault.ts'
 import type { Fs, FsFile } from './fs.ts'
 import { encodeFrame } from './frame.ts'
-import { writeAll } from './layout.ts'
+import { bytesOf, writeAll } from './layout.ts'
 import type { Ledger } from './ledger.ts'
 import type { SpoolLimits } from './limits.ts'
 import type { SharedSync } from './shared-sync.ts'
@@ -55,6 +55,18 @@ export class BodyDraft implements Draft {
       this.#chunks.push(chunk)
       if (this.#bytes > this.#options.limits.inlineBytesMax) await this.#spill()
     })
+  }
+
+  async *content(): AsyncGenerator<Uint8Array> {
+    if (this.#failed !== undefined) throw this.#failed
+    if (this.#state !== 'idle') throw new Error(`a draft shows its content between its calls: it is ${this.#state}`)
+    if (!this.#hasFile) return yield* this.#chunks
+    let left = this.#bytes
+    for await (const piece of bytesOf(this.#options.fs, `${this.#options.large}/${this.#id}`, 0, this.#bytes)) {
+      left -= piece.length
+      yield piece
+    }
+    if (left > 0) throw new SpoolError('damaged', `${this.#id}: ${left} bytes of its body are gone`)
   }
 
   async commit(envelope: object): Promise<Receipt> {

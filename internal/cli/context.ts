@@ -7,6 +7,7 @@ import type { Config, Environment } from '../config/config.ts'
 import type { EventLog, Keeping, Queryable, TopicStep } from '../eventlog/eventlog.ts'
 import type { ParserPool } from '../message/message.ts'
 import type { Clock, Ids } from '../ports/ports.ts'
+import type { Scanner } from '../scanner/scanner.ts'
 import type { Store } from '../store/store.ts'
 import type { Fs } from '../../spool/spool.ts'
 import type { Sink } from './output.ts'
@@ -39,6 +40,8 @@ export interface Engines {
   topics(): Promise<Topics>
   /** What reads messages in a dry run, and a directory for its work. Both go with `close`. */
   parsers(): Promise<{ parsers: Pick<ParserPool, 'parse'>; workDir: string }>
+  /** The malware scanner; undefined where there is none. */
+  scanner(): Promise<Scanner | undefined>
   schema(): Promise<StoreSchema>
   /** Where the spool is; it is read without a lock and may not exist yet. */
   spool: { fs: Fs; dir: string }

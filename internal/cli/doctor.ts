@@ -239,6 +239,21 @@ async function enginesCheck(context: Context): Promise<Finding[]> {
   return found
 }
 
+/** Without its scanner mail waits, or goes on unscanned. */
+async function scannerCheck(context: Context): Promise<Finding[]> {
+  const scanner = await context.engines.scanner()
+  if (scanner === undefined) return []
+  const began = context.clock.monotonic()
+  try {
+    const version = await scanner.version()
+    return [finding('scanner', 'ok', `${version} (${durationText(context.clock.monotonic() - began)})`)]
+  } catch (error) {
+    const waits = context.config().scannerDown === 'defer'
+    const todo = `start clamd, or mend SCANNER_URL; until then mail ${waits ? 'waits' : 'goes on unscanned'}`
+    return [finding('scanner', waits ? 'fail' : 'warn', (error as Error).message, todo)]
+  }
+}
+
 /** Topics of a Kafka cluster: what is missing stops mail behind it, what differs only wants a look. */
 async function topicsCheck(context: Context): Promise<Finding[]> {
   if (engineOf(context.config().eventLogUrl) !== 'kafka') return []
@@ -265,4 +280,5 @@ const AFTER_SETTINGS: readonly Check[] = [
   locksCheck,
   enginesCheck,
   topicsCheck,
+  scannerCheck,
 ]

@@ -2,7 +2,9 @@
 
 import { pipeline } from 'node:stream/promises'
 import { handedOn } from '../authentication/authentication.ts'
-import type { Envelope, MessageMeta } from '../envelope/envelope.ts'
+import { POLICY_RULES, type Envelope, type MessageMeta } from '../envelope/envelope.ts'
+import { INDEX_FLAGS } from '../indexer/indexer.ts'
+import { FLAGS } from '../message/message.ts'
 import { listMessages, parseQuery, searchMessages, MESSAGE_STATUSES } from '../store/store.ts'
 import type { Message, MessageFilter, MessageStatus, Page, PageWant, Store } from '../store/store.ts'
 import { CliError } from './exit.ts'
@@ -18,6 +20,7 @@ export interface Selection {
   mailbox?: string
   status?: string
   reason?: string
+  flag?: string
   thread?: string
   from?: string
   to?: string
@@ -29,13 +32,14 @@ const PAGE_MAX = 1000
 
 /** The options that narrow a list, as the store wants them. */
 export function filterOf(call: Call<Selection>): MessageFilter {
-  const { tenant, mailbox, status, reason, thread } = call.options
+  const { tenant, mailbox, status, reason, flag, thread } = call.options
   return {
     ...timesOf(call),
     ...(tenant === undefined ? {} : { tenant }),
     ...(mailbox === undefined ? {} : { mailbox }),
     ...(status === undefined ? {} : { status: statusesOf(status) }),
     ...(reason === undefined ? {} : { reason }),
+    ...(flag === undefined ? {} : { flag: flagOf(flag) }),
     ...(thread === undefined ? {} : { threadId: thread }),
   }
 }
@@ -51,6 +55,13 @@ function statusesOf(text: string): MessageStatus[] {
       `--status must be of ${MESSAGE_STATUSES.join(', ')}, not ${JSON.stringify(word)}${hint}`,
     )
   })
+}
+
+/** A flag that no message can have is a slip of the hand. */
+function flagOf(word: string): string {
+  const known = [FLAGS, INDEX_FLAGS, POLICY_RULES].flatMap((each) => Object.keys(each))
+  if (known.includes(word)) return word
+  throw new CliError('usage', `--flag must be of ${known.join(', ')}, not ${JSON.stringify(word)}`)
 }
 
 export const QUARANTINE_COLUMNS: readonly Column<MessageJson>[] = [

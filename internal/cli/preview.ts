@@ -56,6 +56,7 @@ export async function compare(
   const found = nothing()
   // Transactions that write are begun and taken back, which a connection for reading only would refuse.
   const [store, blobs, log] = [await engines.store('write'), await engines.blobs(), await engines.log('read')]
+  const scanner = await engines.scanner()
   const parts = {
     store,
     blobs,
@@ -64,6 +65,7 @@ export async function compare(
     clock,
     retries: context.config().indexRetries,
     ...(await engines.parsers()),
+    ...(scanner && { scanning: { scanner, down: context.config().scannerDown } }),
   }
   try {
     for await (const preview of previewReplay(parts, { ...options, signal })) {

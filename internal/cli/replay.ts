@@ -110,7 +110,7 @@ async function runOf(call: Call<ReplayOptions>): Promise<Run> {
   const filter = filterOf(call)
   const count = waysOf(call)
   if (count === 0)
-    throw new CliError('usage', 'say which messages: ids, --tenant, --from, --status, --offsets or --objects')
+    throw new CliError('usage', 'say which messages: ids, --tenant, --from, --status, --flag, --offsets or --objects')
   if (count > 1) throw new CliError('usage', 'ids, filters, --offsets and --objects exclude each other')
   if (offsets !== undefined) return { selector: offsetsOf(offsets), what: `told at ${offsets}` }
   if (objects !== undefined) return { selector: { by: 'objects', prefix: objects }, what: inStore(objects) }
@@ -132,7 +132,7 @@ function offsetsOf(text: string): ReplaySelector {
 }
 
 function filterText(options: Selection): string {
-  const names = ['tenant', 'mailbox', 'status', 'reason', 'thread', 'from', 'to'] as const
+  const names = ['tenant', 'mailbox', 'status', 'reason', 'flag', 'thread', 'from', 'to'] as const
   return names.flatMap((name) => (options[name] === undefined ? [] : [` ${name}=${options[name]}`])).join('')
 }
 

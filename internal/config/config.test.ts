@@ -79,6 +79,10 @@ describe('settings', () => {
     ['SMTP_TLS_PORT', '70000', 'past the last port'],
     ['SMTP_PROXY_FROM', '10.0.0.0/33', 'more bits than there are'],
     ['SMTP_PROXY_FROM', 'balancer.example', 'a name'],
+    ['SCANNER_URL', '127.0.0.1:3310', 'no scheme'],
+    ['SCANNER_URL', 'clamd://', 'no place'],
+    ['SCANNER_URL', 'clamd://127.0.0.1', 'no port'],
+    ['SCANNER_URL', 'clamd://127.0.0.1:3310/x', 'a port and a path'],
   ])('%s=%s is refused (%s)', (env, value, _why) => {
     const problem = problemsOf({ [env]: value })
     expect(problem).toMatch(new RegExp(`${env}: must (be|have|hold|name) `))
@@ -120,6 +124,15 @@ describe('settings', () => {
     expect(config.smtpSubmissionPort).toBe(587)
     expect(config.smtpTlsPort).toBeUndefined()
     expect(config.smtpProxyFrom.check('2001:db8::1', 'ipv6')).toBe(true)
+  })
+
+  test.each([
+    ['', undefined],
+    ['clamd://127.0.0.1:3310', { host: '127.0.0.1', port: 3310 }],
+    ['clamd://[::1]:3310', { host: '::1', port: 3310 }],
+    ['clamd:///run/clamav/clamd.ctl', { path: '/run/clamav/clamd.ctl' }],
+  ])('SCANNER_URL=%s', (value, place) => {
+    expect(loadConfig({ SCANNER_URL: value }).scannerUrl).toEqual(place)
   })
 
   test('resume must not be below the floor', () => {

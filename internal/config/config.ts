@@ -4,7 +4,7 @@ import { SETTINGS, type Config, type Setting, type SettingName } from './setting
 
 export { SETTINGS, type Config, type Setting, type SettingName } from './settings.ts'
 export { brokersOf, engineOf, enginePath } from './engine-url.ts'
-export { type Listen } from './parse.ts'
+export { type Listen, type ScannerPlace } from './parse.ts'
 export { envExample, settingsMarkdown } from './reference.ts'
 export { KEY_PART, s3Place, type S3Place } from './s3-place.ts'
 

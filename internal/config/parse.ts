@@ -107,3 +107,15 @@ export const loopbackListen = (value: string): Listen => {
   const loopback = place.host === 'localhost' || place.host === '::1' || /^127\.\d+\.\d+\.\d+$/.test(place.host)
   return loopback ? place : refuse('a loopback address such as 127.0.0.1:9090', value)
 }
+
+/** Where a malware scanner listens. */
+export type ScannerPlace = { host: string; port: number } | { path: string }
+
+/** `clamd://host:port` or `clamd:///path`; empty for none. */
+export const scannerUrl = (value: string): ScannerPlace | undefined => {
+  if (value === '') return undefined
+  const [, path, place] = /^clamd:\/\/(?:(\/.+)|([^/]+))$/.exec(value) ?? []
+  if (path !== undefined) return { path }
+  if (place === undefined) return refuse('like clamd://127.0.0.1:3310 or clamd:///run/clamav/clamd.ctl', value)
+  return listen(place)
+}

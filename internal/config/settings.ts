@@ -94,6 +94,14 @@ export const SETTINGS = {
   databasePoolMax: setting('DATABASE_POOL_MAX', parse.whole(2, 1000), '10', 'PostgreSQL connections of one process.', 'count'),
   databaseStatementTimeoutMs: setting('DATABASE_STATEMENT_TIMEOUT_MS', parse.whole(100, 3_600_000), '30000', 'PostgreSQL statements that take longer are given up and tried again.', 'ms'),
 
+  scannerUrl: setting('SCANNER_URL', parse.scannerUrl, '', 'Malware scanner: clamd://HOST:PORT, or clamd:///PATH of a Unix socket; empty for none. See docs/scanner.md.'),
+  scannerDown: setting('SCANNER_DOWN', parse.oneOf('defer', 'accept'), 'defer', 'While the scanner does not answer: `defer` waits for it (451 4.7.1 to senders where SCANNER_INLINE is on), `accept` goes on and flags messages `unscanned`.'),
+  scannerInline: setting('SCANNER_INLINE', parse.oneOf('off', 'on'), 'off', 'Whether smtpd scans before its final reply as well; indexerd scans what has not been scanned.'),
+  scannerInfected: setting('SCANNER_INFECTED', parse.oneOf('reject', 'quarantine'), 'reject', 'With SCANNER_INLINE, what an infected message gets: 554 5.7.1, or 250 and a place in quarantine.'),
+  scannerTimeoutMs: setting('SCANNER_TIMEOUT_MS', parse.whole(100, 600_000), '30000', 'The scanner has so long for each step: a connection, a chunk, the verdict.', 'ms'),
+  scannerStreamMax: setting('SCANNER_STREAM_MAX', parse.whole(1024, 4 * GIB), mib(25), 'Largest message that the scanner is asked about; larger ones are flagged `unscanned`. Not above StreamMaxLength of clamd.', 'bytes'),
+  scannerConnections: setting('SCANNER_CONNECTIONS', parse.whole(1, 256), '8', 'Scans of one process at one time; of all processes no more than MaxThreads of clamd.', 'count'),
+
   kafkaTlsCa: setting('KAFKA_TLS_CA', parse.anything, '', 'TLS to Kafka: a PEM file of authorities, or `system` for those that Node knows; empty for none.'),
   kafkaSaslMechanism: setting('KAFKA_SASL_MECHANISM', parse.anything, '', 'plain, scram-sha-256 or scram-sha-512; empty for none.'),
   kafkaSaslUsername: setting('KAFKA_SASL_USERNAME', parse.anything, '', 'Name to log in to Kafka with.'),

@@ -79,6 +79,8 @@ export interface Envelope {
   traceHeaders: { returnPath: string; received: string; authenticationResults?: string }
   /** Absent where it was not asked for (SMTP_AUTHENTICATION). */
   authentication?: Authentication
+  /** What the malware scanner said before the 250; absent where it was not asked or could not tell. */
+  scan?: { verdict: 'clean' } | { verdict: 'infected'; signature: string }
 }
 
 /** The `.json` object of one message: the envelope as its tenant may see it, and where and what the raw bytes are. */

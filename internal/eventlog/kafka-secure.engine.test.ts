@@ -119,7 +119,7 @@ async function grant(): Promise<void> {
   const acl = ACLS.flatMap(({ resource, name, prefixed, operations }) =>
     operations.map((operation): AclEntry => ({
       resourceType: AclResourceTypes[resource],
-      resourceName: prefix + name,
+      resourceName: resource === 'TOPIC' ? prefix + name : name,
       resourcePatternType: prefixed ? ResourcePatternTypes.PREFIXED : ResourcePatternTypes.LITERAL,
       principal: 'User:ingest',
       host: '*',

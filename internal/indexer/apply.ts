@@ -21,7 +21,15 @@ import {
   type MessageStatus,
   type Tx,
 } from '../store/store.ts'
-import { bareDraft, documentsIn, parsedDraft, searchTextOf, type Judgement, type Received } from './facts.ts'
+import {
+  bareDraft,
+  documentsIn,
+  parsedDraft,
+  searchTextOf,
+  type Judgement,
+  type ParsedJudgement as Parsed,
+  type Received,
+} from './facts.ts'
 import { headerIdOf, linkedIds, type HeaderId } from './header-ids.ts'
 import { receivedEvent } from './received.ts'
 import { leave, noChanges, roleNames, takeRole, type RoleChanges } from './roles.ts'
@@ -83,8 +91,6 @@ interface Written {
   documents: readonly Document[]
 }
 
-type Parsed = Extract<Judgement, { kind: 'parsed' }>
-
 /** What a parsed message says of itself, whatever others there are. */
 interface Reading {
   draft: MessageDraft
@@ -92,8 +98,9 @@ interface Reading {
   linked: string[]
 }
 
-function readingOf(event: Received, { meta, message }: Parsed): Reading {
-  const draft = parsedDraft(event, meta, message)
+function readingOf(event: Received, judgement: Parsed): Reading {
+  const { message } = judgement
+  const draft = parsedDraft(event, judgement)
   const { sha256, mailbox } = draft
   const header = headerIdOf(message, { sha256, domain: mailbox.slice(mailbox.lastIndexOf('@') + 1) })
   return { draft, header, linked: linkedIds(message, header) }

@@ -16,7 +16,14 @@ import {
 } from '../store/store.ts'
 import { applyJudgement, AttachmentsNeeded, isApplied, isForced, type Applied } from './apply.ts'
 import { examine, Fault, Outage, noProgress, type ExamineParts, type Need } from './examine.ts'
-import { bareDraft, parsedDraft, type FailureReason, type Judgement, type Received } from './facts.ts'
+import {
+  bareDraft,
+  parsedDraft,
+  type FailureReason,
+  type Judgement,
+  type ParsedJudgement,
+  type Received,
+} from './facts.ts'
 import { headerIdOf } from './header-ids.ts'
 import { rebalanceCount, type IndexerMetrics } from './metrics.ts'
 import { pause, pauseMs, persist, reachStore, Slots, Stopped } from './waiting.ts'
@@ -338,10 +345,10 @@ class Consumer {
   }
 
   /** A guess that saves uploading a duplicate's attachments; the transaction decides. */
-  async #isFirst(event: Received, judged: Extract<Judgement, { kind: 'parsed' }>): Promise<boolean> {
+  async #isFirst(event: Received, judged: ParsedJudgement): Promise<boolean> {
     if (judged.message.attachments.length === 0) return true
     const { store } = this.#options
-    const { tenant, mailbox, sha256, source, entryId, id } = parsedDraft(event, judged.meta, judged.message)
+    const { tenant, mailbox, sha256, source, entryId, id } = parsedDraft(event, judged)
     const header = headerIdOf(judged.message, { sha256, domain: mailbox.slice(mailbox.lastIndexOf('@') + 1) })
     if (event.replay?.force === 'duplicate' || header.kind === 'synthetic') return true
     const key = await findKey(store, { tenant, source, headerMessageId: header.id })
@@ -377,10 +384,12 @@ function lackedBy(error: unknown): Need | undefined {
   return isUnavailable(error) ? 'store' : undefined
 }
 
+/** An outage that turned out to be one message's. */
+const lasting = (need: Need): FailureReason => (need === 'scan' ? 'unscannable' : 'unreachable')
+
 /** What a message comes to when its last try ended so. */
 export function failure(error: unknown, attempts: number): Judgement {
-  const ours = error instanceof Outage ? 'unreachable' : 'internal'
-  const reason: FailureReason = error instanceof Fault ? error.reason : ours
+  const reason = error instanceof Fault ? error.reason : error instanceof Outage ? lasting(error.need) : 'internal'
   const message = error instanceof Error ? error.message : String(error)
   const meta = error instanceof Fault ? error.meta : undefined
   return { kind: 'failed', reason, detail: { message, attempts }, ...(meta && { meta }) }

@@ -7,10 +7,19 @@ import { join } from 'node:path'
 import { Transform, type Readable } from 'node:stream'
 import { BlobError, type BlobStore } from '../blob/blob.ts'
 import { attachmentKey, POLICY_RULES, type MessageMeta } from '../envelope/envelope.ts'
-import type { ParsedAttachment, ParseOutcome, ParserPool } from '../message/message.ts'
+import type { ParsedAttachment, ParsedMessage, ParseOutcome, ParserPool } from '../message/message.ts'
 import type { Clock } from '../ports/ports.ts'
-import { policyOf, type FailureReason, type Judgement, type Received } from './facts.ts'
+import {
+  policyOf,
+  type FailureReason,
+  type IndexFlag,
+  type Judgement,
+  type ParsedJudgement,
+  type Received,
+} from './facts.ts'
 import type { IndexerMetrics, Stage } from './metrics.ts'
+import type { Scanner } from '../scanner/scanner.ts'
+import { ScanBeside, type Scanned, type Scanning } from './scan.ts'
 import { Stopped, unlessStopped } from './waiting.ts'
 
 /** Bytes of an envelope object; a thousand recipients take a quarter of it. */
@@ -19,6 +28,7 @@ const META_BYTES_MAX = 4 * 1024 * 1024
 export interface ExamineParts {
   blobs: BlobStore
   parsers: Pick<ParserPool, 'parse'>
+  scanning?: Scanning
   clock: Clock
   metrics: IndexerMetrics
   progress: Progress
@@ -40,13 +50,13 @@ export class Fault extends Error {
   }
 }
 
-/** What every message needs: objects read, a verdict of a parser, objects written, the store. */
-export type Need = 'read' | 'parse' | 'put' | 'store'
+/** What every message needs: objects read, a verdict of a parser and of the malware scanner, objects written, the store. */
+export type Need = 'read' | 'parse' | 'scan' | 'put' | 'store'
 
 /** How many messages had each of them. It tells an outage of all from one of a single message. */
 export type Progress = Record<Need, number>
 
-export const noProgress = (): Progress => ({ read: 0, parse: 0, put: 0, store: 0 })
+export const noProgress = (): Progress => ({ read: 0, parse: 0, scan: 0, put: 0, store: 0 })
 
 /** Something that all messages need is out of order; it is tried for ever, and nothing is lost. */
 export class Outage extends Error {
@@ -66,7 +76,7 @@ export interface Want {
   /** An operator wants it, whatever the tenant's policy says. */
   released: boolean
   /** Whether the attachments are needed; a duplicate's are not. Asked once the header is known. */
-  keep(judged: Extract<Judgement, { kind: 'parsed' }>): Promise<boolean>
+  keep(judged: ParsedJudgement): Promise<boolean>
 }
 
 /** Rejects with Outage, Fault or Stopped; whatever the message itself does is a judgement. */
@@ -83,14 +93,26 @@ export async function examine(parts: ExamineParts, want: Want): Promise<Judgemen
   const workDir = join(parts.workDir, `${event.data.messageId}-${attempt}`)
   await mkdir(workDir, { recursive: true }).catch(outage('work directory'))
   try {
-    const outcome = await timed('parse', () => parse(parts, event, { meta, workDir }))
+    const known = scannedBefore(parts, event, meta)
+    const scanner = known === undefined ? parts.scanning?.scanner : undefined
+    const { outcome, scanned } = await timed('parse', () => parse(parts, event, { meta, workDir, scanner }))
     progress.read += 1
     progress.parse += 1
+    const scan = known ?? (scanned && (await timed('scan', () => unlessStopped(scanned, parts.signal))))
+    if (scanned !== undefined && scan?.verdict !== 'down') progress.scan += 1
+    if (scan?.verdict === 'infected') {
+      const { signature } = scan
+      return { kind: 'quarantined', meta, reason: 'malware', detail: { message: `malware: ${signature}`, signature } }
+    }
+    if (scan?.verdict === 'down' && parts.scanning?.down === 'defer') {
+      throw new Outage('scan', `malware scanner: ${scan.error.message}`, { cause: scan.error })
+    }
     if (!outcome.ok) {
       const { reason, detail } = outcome
       return { kind: 'quarantined', meta, reason, detail: { message: detail } }
     }
-    const judged = { kind: 'parsed', meta, message: outcome.message, uploaded: true } as const
+    const flags = flagsOf(outcome.message, scan)
+    const judged = { kind: 'parsed', meta, message: outcome.message, flags, uploaded: true } as const
     if (!(await want.keep(judged))) return { ...judged, uploaded: false }
     const { attachments } = outcome.message
     const stored = await timed('attachments', () => putAttachments(parts, event.data.tenant, attachments))
@@ -99,6 +121,18 @@ export async function examine(parts: ExamineParts, want: Want): Promise<Judgemen
   } finally {
     await rm(workDir, { recursive: true, force: true, maxRetries: 3 })
   }
+}
+
+/** What was found out before the 250, unless the message is judged afresh and somebody is there to do so. */
+const scannedBefore = ({ scanning }: ExamineParts, { replay }: Received, { envelope }: MessageMeta) =>
+  replay === undefined || scanning === undefined ? envelope.scan : undefined
+
+function flagsOf({ attachments }: ParsedMessage, scan: Scanned | undefined): IndexFlag[] {
+  const unscanned = scan?.verdict === 'down' || scan?.verdict === 'too_large'
+  return [
+    ...(attachments.length === 0 ? ['no_attachments' as const] : []),
+    ...(unscanned ? ['unscanned' as const] : []),
+  ]
 }
 
 function timer({ clock, metrics }: ExamineParts) {
@@ -174,16 +208,24 @@ interface Passing {
   error: unknown
 }
 
+/** What the parser says, and what the scanner will have said. */
+interface Read {
+  outcome: Exclude<ParseOutcome, { trouble: unknown }>
+  scanned: Promise<Scanned> | undefined
+}
+
 async function parse(
   { blobs, parsers, signal }: ExamineParts,
   { data }: Received,
-  { meta, workDir }: { meta: MessageMeta; workDir: string },
-): Promise<Exclude<ParseOutcome, { trouble: unknown }>> {
+  { meta, workDir, scanner }: { meta: MessageMeta; workDir: string; scanner: Scanner | undefined },
+): Promise<Read> {
   const passing: Passing = { bytes: 0, digest: undefined, error: undefined }
+  let beside: ScanBeside | undefined
   const open = async () => {
     const found = await blobs.get(data.rawKey)
     if (found === undefined) throw new Fault('object_missing', `no object ${data.rawKey}`, { meta })
-    return hashed(found.body, passing)
+    if (scanner !== undefined) beside = new ScanBeside(scanner, signal)
+    return hashed(found.body, passing, beside)
   }
   const { sizeBytes } = data
   const outcome = await unlessStopped(parsers.parse({ open, sizeBytes, workDir }), signal)
@@ -200,19 +242,23 @@ async function parse(
   const digest = passing.digest ?? (await digestOf(blobs, data.rawKey, meta))
   if (digest !== data.sha256) throw new Fault('digest', `${data.rawKey} has other bytes than were received`, { meta })
   if ('trouble' in outcome) throw new Outage('parse', `parser (${outcome.trouble}): ${outcome.detail}`, { cause })
-  return outcome
+  if (scanner !== undefined && beside === undefined)
+    throw new Outage('scan', 'the parser came to a verdict without reading the message')
+  return { outcome, scanned: beside?.scanned }
 }
 
-function hashed(body: Readable, passing: Passing): Readable {
+function hashed(body: Readable, passing: Passing, beside: ScanBeside | undefined): Readable {
   const hash = createHash('sha256')
   const through = new Transform({
     transform(chunk: Buffer, _encoding, done) {
       hash.update(chunk)
       passing.bytes += chunk.length
-      done(null, chunk)
+      if (beside === undefined) done(null, chunk)
+      else beside.take(chunk, () => done(null, chunk))
     },
     flush(done) {
       passing.digest = hash.digest('hex')
+      beside?.end()
       done()
     },
   })
@@ -220,7 +266,10 @@ function hashed(body: Readable, passing: Passing): Readable {
     passing.error = error
     through.destroy(error)
   })
-  through.on('close', () => body.destroy())
+  through.on('close', () => {
+    body.destroy()
+    beside?.close()
+  })
   return body.pipe(through)
 }
 

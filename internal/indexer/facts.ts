@@ -13,13 +13,16 @@ const DOCUMENTS = uuidv5('6ba7b810-9dad-11d1-80b4-00c04fd430c8', 'documents.mail
 
 /** What reading and parsing a message came to. `meta` is absent where the envelope could not be read. */
 export type Judgement =
-  | { kind: 'parsed'; meta: MessageMeta; message: ParsedMessage; uploaded: boolean }
+  | { kind: 'parsed'; meta: MessageMeta; message: ParsedMessage; flags: readonly IndexFlag[]; uploaded: boolean }
   | { kind: 'quarantined'; meta: MessageMeta; reason: string; detail: Detail }
   | { kind: 'failed'; meta?: MessageMeta; reason: FailureReason; detail: Detail }
 
-/** Why a message is QUARANTINED: what the parser found, and what was decided at the door. */
+export type ParsedJudgement = Extract<Judgement, { kind: 'parsed' }>
+
+/** Why a message is QUARANTINED: what the parser and the malware scanner found, and what was decided at the door. */
 export const QUARANTINE_MEANINGS: Readonly<Record<string, string>> = {
   ...Object.fromEntries(Object.entries(QUARANTINE_REASONS).map(([reason, { meaning }]) => [reason, meaning])),
+  malware: 'the malware scanner found something; the detail has its name',
   policy:
     'the policy of its tenant on senders set it aside at the door (`ingestctl policy show`, `quarantine release`)',
 }
@@ -28,11 +31,19 @@ export const QUARANTINE_MEANINGS: Readonly<Record<string, string>> = {
 export const policyOf = ({ envelope }: MessageMeta): PolicyVerdict | undefined =>
   envelope.recipients.find(({ policy }) => policy !== undefined)?.policy
 
+/** What is odd about an indexed message beside what its parser says of it. */
+export const INDEX_FLAGS = {
+  no_attachments: 'nothing is attached',
+  unscanned: 'not scanned for malware: the scanner was down, or the message is larger than it takes',
+} as const satisfies Record<string, string>
+export type IndexFlag = keyof typeof INDEX_FLAGS
+
 /** Why a message is FAILED: all of these are ours. */
 export const FAILURE_REASONS = {
   object_missing: 'an object of the message is not in the object store',
   digest: 'the raw object has other bytes than were received',
   envelope: 'the envelope object cannot be read',
+  unscannable: 'the malware scanner fails on the message for minutes, while it scans others',
   unreachable: 'an object of the message cannot be reached for minutes, while those of others can',
   internal: 'an error of the program',
 } as const satisfies Record<string, string>
@@ -80,7 +91,7 @@ export function bareDraft({ data, traceparent }: Received, meta?: MessageMeta): 
 }
 
 /** The row of a parsed message, but for what depends on other messages. */
-export function parsedDraft(event: Received, meta: MessageMeta, message: ParsedMessage): MessageDraft {
+export function parsedDraft(event: Received, { meta, message, flags }: ParsedJudgement): MessageDraft {
   const bare = bareDraft(event, meta)
   const rule = policyOf(meta)?.rule
   return {
@@ -91,11 +102,7 @@ export function parsedDraft(event: Received, meta: MessageMeta, message: ParsedM
     cc: message.cc,
     date: message.date === undefined ? null : Date.parse(message.date),
     snippet: message.snippet,
-    flags: [
-      ...message.flags,
-      ...(message.attachments.length === 0 ? ['no_attachments'] : []),
-      ...(rule === undefined ? [] : [rule]),
-    ],
+    flags: [...message.flags, ...flags, ...(rule === undefined ? [] : [rule])],
     parser: message.parser,
     attachmentCount: message.attachments.length,
     contentHash: contentHash(bare, message),

@@ -16,9 +16,11 @@ import { indexerMetrics } from './metrics.ts'
 import { observeState } from './observe.ts'
 import { PROJECTOR, projectLog } from './project.ts'
 import { publishOutbox } from './publish.ts'
+import type { Scanning } from './scan.ts'
 import { Bell } from './waiting.ts'
 
-export { FAILURE_REASONS, QUARANTINE_MEANINGS, type FailureReason } from './facts.ts'
+export { FAILURE_REASONS, INDEX_FLAGS, QUARANTINE_MEANINGS, type FailureReason } from './facts.ts'
+export type { Scanning } from './scan.ts'
 export { keepEventsFor } from './upkeep.ts'
 export { receivedEvent, receivedFromMeta } from './received.ts'
 export { Outage } from './examine.ts'
@@ -37,6 +39,8 @@ export interface IndexerOptions {
   blobs: BlobStore
   store: Store
   parsers: Pick<ParserPool, 'parse'>
+  /** Without it nothing is scanned for malware. */
+  scanning?: Scanning
   clock: Clock
   logger: Log
   registry: Registry
@@ -61,7 +65,7 @@ export interface Indexer {
 const INDEXER = 'indexer' satisfies Group
 
 export function indexer(options: IndexerOptions): Indexer {
-  const { log, blobs, store, parsers, clock, logger, group = INDEXER, source } = options
+  const { log, blobs, store, parsers, scanning, clock, logger, group = INDEXER, source } = options
   const groups = { [group]: GROUPS[INDEXER], [PROJECTOR]: GROUPS[PROJECTOR] }
   const metrics = indexerMetrics(options.registry, groups)
   return {
@@ -75,7 +79,7 @@ export function indexer(options: IndexerOptions): Indexer {
       }
       const consuming = consumeReceived({
         ...around,
-        examine: { blobs, parsers, workDir: join(options.workDir, 'messages') },
+        examine: { blobs, parsers, ...(scanning && { scanning }), workDir: join(options.workDir, 'messages') },
         group,
         source,
         concurrency: options.concurrency,

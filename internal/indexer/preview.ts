@@ -22,12 +22,14 @@ import { examine, noProgress, Outage, type ExamineParts } from './examine.ts'
 import type { Judgement, Received } from './facts.ts'
 import { indexerMetrics } from './metrics.ts'
 import { Pace } from './pace.ts'
+import type { Scanning } from './scan.ts'
 import { select, type Found, type ReplaySelector, type SelectionParts } from './selection.ts'
 import { pause, pauseMs, Stopped } from './waiting.ts'
 
 export interface PreviewParts extends SelectionParts {
   blobs: BlobStore
   parsers: Pick<ParserPool, 'parse'>
+  scanning?: Scanning
   /** Below the parsers' work root; each message gets a directory in it that goes again. */
   workDir: string
   clock: Clock

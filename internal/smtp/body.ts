@@ -13,6 +13,8 @@ export interface Reservation {
 
 export interface Draft {
   write(chunk: Uint8Array): Promise<void>
+  /** What was written so far. */
+  content(): AsyncIterable<Uint8Array>
   commit(envelope: object): Promise<{ sizeBytes: number; sha256: string }>
   abort(): Promise<void>
 }
@@ -132,6 +134,11 @@ export class Body {
   /** Every octet is here: who sent it, where that was asked. */
   async findings(): Promise<Findings | undefined> {
     return this.#options.evaluation?.end()
+  }
+
+  /** The octets as they will be kept, for a look before `commit`. Rejects when the disk does not give them back. */
+  content(): AsyncIterable<Uint8Array> {
+    return this.#draft.content()
   }
 
   /** Resolves once the message is durable, or with the reason why it is not kept. */

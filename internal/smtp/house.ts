@@ -7,6 +7,7 @@ import type { Authority } from './auth.ts'
 import type { Spool } from './body.ts'
 import type { Certificates } from './certificates.ts'
 import type { Timeouts } from './deadlines.ts'
+import type { InlineScan } from './inline-scan.ts'
 import type { ListenerName, SmtpMetrics } from './metrics.ts'
 import type { RecentMessages } from './recent.ts'
 import type { Throttle, ThrottleLimits } from './throttle.ts'
@@ -32,6 +33,8 @@ export interface House {
   spool: Spool
   /** Absent where nobody asks who sent a mail. */
   authenticator?: Authenticator
+  /** Mail is scanned before its final reply; absent: later, or never. */
+  inlineScan?: InlineScan
   clock: Clock
   ids: Ids
   log: Log

@@ -121,6 +121,8 @@ export const REPLIES = {
   // Content.
   bare_line_end: { code: 550, status: '5.6.11', text: 'CR or LF outside CRLF', reason: 'bare_lf' }, // RFC 5321 2.3.8
   loop: { code: 554, status: '5.4.6', text: 'too many hops', reason: 'loop' }, // RFC 5321 6.3
+  malware: { code: 554, status: '5.7.1', text: 'malware found', reason: 'malware' },
+  scanner_down: { code: 451, status: '4.7.1', text: 'cannot scan mail now, try again later', reason: 'internal' },
   null_chunk: { code: 551, status: '5.7.1', text: 'null BDAT request' },
   discarded: { code: 551, status: '5.0.0', text: 'discarded, the message has failed already' },
 

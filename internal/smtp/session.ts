@@ -10,7 +10,8 @@
 //   RCPT      syntax, rate, route, blocked senders, size (here: quotas)
 //   DATA      space held
 //   BDAT      space held by the first chunk
-//   content   octets, line ends, hops, who sent it by policy (here: scanner)
+//   content   octets, line ends, hops, who sent it by policy
+//   scan      malware, by option
 //   commit    durable, then 250
 
 import { isRole } from '../directory/directory.ts'
@@ -22,6 +23,7 @@ import { Authentication, type Challenge } from './auth.ts'
 import { openBody, RUNAWAY_FACTOR, spoolRefusal, type Body, type Committed } from './body.ts'
 import { extensions } from './extensions.ts'
 import type { Greeted, House, Peer } from './house.ts'
+import { scanInline } from './inline-scan.ts'
 import { swallow, type Intake } from './intake.ts'
 import { refused, type Fate } from './metrics.ts'
 import { judge, listed } from './policy.ts'
@@ -330,15 +332,14 @@ export class Session {
   async #commit(transaction: Transaction, body: Body, entryId: string): Promise<Reply> {
     const { clock, hostname, metrics } = this.#house
     const startedMs = clock.monotonic()
-    const received = {
-      hostname,
-      peer: this.#peer,
-      greeted: this.#greeted,
-      entryId,
-      authenticated: this.#credential !== undefined,
-      receivedAtMs: clock.now(),
+    const [peer, greeted, authenticated] = [this.#peer, this.#greeted, this.#credential !== undefined]
+    const received = { hostname, peer, greeted, entryId, authenticated, receivedAtMs: clock.now() }
+    const scanned = await scanInline(this.#house, { entryId, content: body.content() })
+    if ('refusal' in scanned) {
+      await body.abort()
+      return this.#settle(transaction, reply(scanned.refusal))
     }
-    const committed = await body.commit(envelopeOf(transaction, received))
+    const committed = await body.commit({ ...envelopeOf(transaction, received), ...scanned })
     if (typeof committed === 'string') return this.#settle(transaction, reply(committed))
     metrics.accepted((clock.monotonic() - startedMs) / 1000, committed.sizeBytes)
     return this.#accept(transaction, committed)

@@ -39,6 +39,7 @@ function heldWrites(): { options: BedOptions; release: () => void } {
           await held.promise
           await draft.write(chunk)
         },
+        content: () => draft.content(),
         abort: () => draft.abort(),
         commit: (envelope) => draft.commit(envelope),
       }
@@ -60,6 +61,7 @@ function heldCommits(): { options: BedOptions; release: () => void } {
       const draft = real.begin(id)
       return {
         write: (chunk) => draft.write(chunk),
+        content: () => draft.content(),
         abort: () => draft.abort(),
         commit: async (envelope) => {
           await held

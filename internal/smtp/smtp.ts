@@ -16,12 +16,14 @@ import { Connection, type Listening } from './connection.ts'
 import { smtpMetrics, type ListenerName } from './metrics.ts'
 import { RecentMessages } from './recent.ts'
 import type { House, Limits } from './house.ts'
+import type { InlineScan } from './inline-scan.ts'
 import { Throttle } from './throttle.ts'
 
 export type { Draft, Reservation, Spool } from './body.ts'
 export { openCertificates, type Certificates, type KeyPair } from './certificates.ts'
 export type { Limits } from './house.ts'
 export type { ListenerName } from './metrics.ts'
+export type { InlineScan } from './inline-scan.ts'
 export type { ThrottleLimits } from './throttle.ts'
 export { REPLIES, type Reply, type ReplyName } from './replies.ts'
 
@@ -33,6 +35,8 @@ export interface SmtpOptions {
   spool: Spool
   /** Who finds out who sent a mail. */
   authenticator?: Authenticator
+  /** Scans mail before its final reply; without it indexerd does it later, or nobody. */
+  inlineScan?: InlineScan
   clock: Clock
   ids: Ids
   log: Log

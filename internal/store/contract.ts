@@ -404,6 +404,18 @@ function listContract(store: () => Store): void {
       expect(await left()).toEqual([0, 1, 2])
     })
 
+    test('messages are found by a flag, which is one word of several', async () => {
+      const flags = [['no_date'], ['unscanned', 'no_date'], [], ['no_dates'], ['noxdate']]
+      for (const [n, each] of flags.entries()) {
+        await store().transaction((tx) => saveMessage(tx, draft(n, { flags: each })))
+      }
+      const found = async (flag: string) =>
+        (await listMessages(store(), { flag }, { limit: 10 })).rows.map((row) => row.id)
+      expect(await found('no_date')).toEqual([draft(1).id, draft(0).id])
+      expect(await found('unscanned')).toEqual([draft(1).id])
+      expect(await found('%')).toEqual([])
+    })
+
     test('a mailbox is paged like any list, whatever else is asked of its messages', async () => {
       const recipients = (n: number) => [
         { address: 'all@x', mailbox: 'all@x' },

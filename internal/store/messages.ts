@@ -1,6 +1,6 @@
 // Reading messages: lists newest first, counts, and finding one by any of its ids.
 
-import type { Expression, ExpressionBuilder, SqlBool } from 'kysely'
+import { sql, type Expression, type ExpressionBuilder, type SqlBool } from 'kysely'
 import { checkedLimit, fromCursor, pageOf, toCursor } from './cursor.ts'
 import type { Queries } from './database.ts'
 import { StoreError } from './errors.ts'
@@ -16,6 +16,8 @@ export interface MessageFilter {
   mailbox?: string
   status?: MessageStatus | readonly MessageStatus[]
   reason?: string
+  /** One of the message's flags. */
+  flag?: string
   /** Received at this time or later. */
   from?: number
   /** Received before this time. */
@@ -35,6 +37,7 @@ export function matching(filter: MessageFilter) {
     if (typeof filter.status === 'string') all.push(where('messages.status', '=', filter.status))
     else if (filter.status !== undefined) all.push(where('messages.status', 'in', [...filter.status]))
     if (filter.reason !== undefined) all.push(where('messages.reason', '=', filter.reason))
+    if (filter.flag !== undefined) all.push(flagged(filter.flag))
     if (filter.from !== undefined) all.push(where('messages.receivedAt', '>=', filter.from))
     if (filter.until !== undefined) all.push(where('messages.receivedAt', '<', filter.until))
     if (filter.ids !== undefined) all.push(where('messages.id', 'in', [...filter.ids]))
@@ -44,6 +47,10 @@ export function matching(filter: MessageFilter) {
     return where.and(all)
   }
 }
+
+/** Flags are a JSON list of plain words; a condition on them reads every row that the rest of the filter leaves. */
+const flagged = (flag: string): Expression<SqlBool> =>
+  sql<SqlBool>`messages.flags like ${`%"${flag.replaceAll(/[\\%_]/g, String.raw`\$&`)}"%`} escape '\\'`
 
 /** True of messages with this mailbox among their recipients. */
 export const cameTo = (where: Messages, mailbox: string): Expression<SqlBool> =>

@@ -1,16 +1,20 @@
 // Before the first test on real engines: all that they need is fetched, side by side, once on each machine. What cannot be fetched is
 // told; the tests that need it are then skipped with that reason, or fail where they should have run.
 
+import { clamdUnavailable, installClamd } from './clamd.ts'
 import { installKafka, kafkaUnavailable } from './kafka.ts'
 import { installNsd, nsdUnavailable } from './nsd.ts'
 import { installPostgres, postgresUnavailable } from './postgres.ts'
 import { installRgw, rgwUnavailable } from './rgw.ts'
 
-const ENGINES: [name: string, unavailable: () => string | undefined, install: () => Promise<void>][] = [
+type Engine = [name: string, unavailable: () => string | undefined, install: () => Promise<void>]
+
+const ENGINES: Engine[] = [
   ['Kafka', kafkaUnavailable, installKafka],
   ['Ceph RGW', rgwUnavailable, installRgw],
   ['PostgreSQL', postgresUnavailable, installPostgres],
   ['nsd', nsdUnavailable, installNsd],
+  ['clamd', clamdUnavailable, installClamd],
 ]
 
 /** Vitest's global setup of the project `engines`. */

@@ -15,6 +15,7 @@ export const selection = () => [
   option('--mailbox <address>', 'only mail that came to this mailbox'),
   option('--status <statuses>', 'only these: STORED, PARSED, QUARANTINED, FAILED, DUPLICATE; several with commas'),
   option('--reason <reason>', 'only those with this quarantine or failure reason'),
+  option('--flag <flag>', 'only those with this flag, such as unscanned'),
   option('--thread <id>', 'only this conversation'),
   ...timeOptions('received'),
 ]

@@ -17,6 +17,7 @@ import { makeEvent, type MailEvent } from '../../eventlog/eventlog.ts'
 import { sqliteEventLog, type SqliteEventLog } from '../../eventlog/sqlite.ts'
 import { parserPool } from '../../message/message.ts'
 import type { Clock, Ids, Log } from '../../ports/ports.ts'
+import { clamdScanner } from '../../scanner/clamd.ts'
 import { addDocuments, saveMessage, seedFirstStart, type Message, type Store } from '../../store/store.ts'
 import { openSqliteStore, pendingSqliteSteps } from '../../store/sqlite.ts'
 import { run, type Context } from '../cli.ts'
@@ -156,6 +157,10 @@ function contextOf(dataDir: string, options: RunOptions & { out: Writable; err: 
           rmSync(workRoot, { recursive: true, force: true })
         }
         return kept({ parsers, workDir: join(workRoot, 'messages'), close })
+      },
+      scanner: async () => {
+        const { scannerUrl: place, scannerTimeoutMs: timeoutMs } = loadConfig(environment)
+        return place && clamdScanner({ place, timeoutMs, connectionsMax: 1, streamMaxBytes: 1e6, clock })
       },
       spool: { fs: nodeFs(), dir: join(dataDir, 'spool') },
       close: async () => {

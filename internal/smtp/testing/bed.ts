@@ -17,6 +17,7 @@ import {
   openCertificates,
   smtpServer,
   type Certificates,
+  type InlineScan,
   type KeyPair,
   type Limits,
   type ListenerName,
@@ -31,6 +32,7 @@ export interface BedOptions {
   spool?: (real: Spool) => Spool
   directory?: (real: Directory) => Directory
   authenticator?: Authenticator
+  inlineScan?: InlineScan
   capacityBytes?: number
   /** The wall clock of the door. */
   now?: () => number
@@ -177,6 +179,7 @@ export async function openBed(options: BedOptions = {}): Promise<Bed> {
     hostname: 'mx.example',
     limits: { ...LIMITS, ...options.limits },
     directory: options.directory?.(directory) ?? directory,
+    ...(options.inlineScan && { inlineScan: options.inlineScan }),
     spool: options.spool?.(disk.writer) ?? disk.writer,
     ...(options.authenticator && { authenticator: options.authenticator }),
     clock: {

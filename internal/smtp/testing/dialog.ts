@@ -15,6 +15,8 @@ import { readFileSync } from 'node:fs'
 import { SETTINGS } from '../../config/config.ts'
 import { NO_POLICY } from '../../envelope/envelope.ts'
 import { authenticatorThatFinds } from './found.ts'
+import { ScannerError, type Scanner } from '../../scanner/scanner.ts'
+import type { InlineScan } from '../smtp.ts'
 import { openBed, type Bed, type BedOptions } from './bed.ts'
 import { Client } from './client.ts'
 
@@ -27,6 +29,17 @@ const spoolFault = (name: 'reserve' | 'check' | 'write' | 'commit', fault: strin
       return { ...bound(real), [name]: fail }
     }
     return { ...bound(real), begin: (id) => ({ ...real.begin(id), [name]: fail }) }
+  },
+})
+
+/** A scanner that reads all and always says the same. A real one is asked in inline-scan.engine.test.ts. */
+const saying = (says: string): Scanner => ({
+  version: async () => says,
+  async scan(body) {
+    for await (const _ of body);
+    if (says === 'clean' || says === 'too_large') return { verdict: says }
+    if (says === 'infected') return { verdict: says, signature: 'Test.Signature' }
+    throw new ScannerError('timeout', 'secret address')
   },
 })
 
@@ -56,6 +69,11 @@ const OPTIONS: Record<string, (value: string) => BedOptions> = {
   idle: (value) => ({ limits: { idleTimeoutMs: Number(value) } }),
   capacity: (value) => ({ capacityBytes: Number(value) }),
   found: (value) => ({ authenticator: authenticatorThatFinds(value) }),
+  // As the scanner's verdict or fault, then what is done while it is down, then what an infected mail gets.
+  scan: (value) => {
+    const [says = '', down = 'defer', infected = 'reject'] = value.split(' ')
+    return { inlineScan: { scanner: saying(says), down, infected } as InlineScan }
+  },
   'check-fails': (value) => spoolFault('check', value),
   'reserve-fails': (value) => spoolFault('reserve', value),
   'write-fails': (value) => spoolFault('write', value),
@@ -87,6 +105,7 @@ const FACTS: Record<string, (bed: Bed) => Promise<string>> = {
       .join(' '),
   client: async (bed) =>
     (await bed.kept()).map(({ envelope: { client } }) => `${client.address} ${client.port}`).join(' '),
+  scans: async (bed) => (await bed.kept()).map((each) => JSON.stringify(each.envelope.scan ?? null)).join(' '),
   'mail-from': async (bed) => (await bed.kept()).map((each) => each.envelope.mailFrom).join(' '),
   envelope: async (bed) =>
     (await bed.kept()).map(({ envelope }) => `${envelope.body} ${envelope.smtpUtf8 ? 'utf8' : 'ascii'}`).join(' '),

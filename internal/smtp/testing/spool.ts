@@ -36,6 +36,9 @@ export class StandInSpool implements Spool {
     const chunks: Buffer[] = []
     return {
       write: async (chunk) => void chunks.push(Buffer.from(chunk)),
+      content: async function* () {
+        yield* chunks
+      },
       abort: async () => void chunks.splice(0),
       commit: async (envelope) => {
         const bytes = Buffer.concat(chunks)
