@@ -29,7 +29,7 @@ test.skipIf(postgresUnavailable())(
       { step: '0006-credentials' },
     ])
     const refused = await as('mail_ingest_app', 'db', 'migrate')
-    expect(refused).toMatchObject({ status: 6, stderr: expect.stringContaining('permission denied') as string })
+    expect(refused).toMatchObject({ status: 4, stderr: expect.stringContaining('permission denied') as string })
     const dry = await as('mail_ingest_owner', 'db', 'migrate', '--dry-run', '--json')
     expect(JSON.stringify(JSON.parse(dry.stdout))).toBe(steps)
     const done = await as('mail_ingest_owner', 'db', 'migrate', '--json')
