@@ -91,7 +91,7 @@ describe.skipIf(missing)(`months in PostgreSQL ${missing ?? ''}`, () => {
       const before = await psql(
         `select relname, relkind from pg_class where relnamespace = 'public'::regnamespace order by 1`,
       )
-      await expect(bed().open()).rejects.toThrow(/lacks 0002-months; and making it failed: .*drop_events.*exists/)
+      await expect(bed().open()).rejects.toThrow(/lacks 0002-months, .*; and making it failed: .*drop_events.*exists/)
       expect(
         await psql(`select relname, relkind from pg_class where relnamespace = 'public'::regnamespace order by 1`),
       ).toBe(before)
