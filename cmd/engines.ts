@@ -7,7 +7,7 @@ import { watch, type Check, type Part } from '../internal/daemon/daemon.ts'
 import { measured as measuredLog, TOPICS, type EventLog, type Keeping } from '../internal/eventlog/eventlog.ts'
 import { directoryVersion, type Store } from '../internal/store/store.ts'
 import { isAway } from './away.ts'
-import { blobsOf, eventLogOf, isEmbedded, storeOf } from './adapters.ts'
+import { blobsOf, eventLogOf, isEmbedded, storeOf, type Opening } from './adapters.ts'
 import { looping, makeWritable, plainly, type Surroundings } from './main.ts'
 
 /** Between two tries to reach the database at the start. */
@@ -30,37 +30,51 @@ const ANY_OBJECT = 'readiness'
 /** Opens all engines, and says how to close them and whether they answer. Rejects with CannotStart when one cannot be used. */
 export async function openEngines(around: Surroundings): Promise<{ engines: Engines; parts: Part[]; checks: Check[] }> {
   const { config, clock, registry } = around
-  const { objectStoreUrl, eventLogUrl, databaseUrl } = config
+  const { objectStoreUrl, eventLogUrl } = config
   const blobs = await opened(`OBJECT_STORE_URL ${objectStoreUrl}`, () => blobsOf(config, around))
   const log = await opened(`EVENT_LOG_URL ${eventLogUrl}`, () => {
     if (isEmbedded(eventLogUrl)) makeWritable('EVENT_LOG_URL', dirname(enginePath(eventLogUrl)))
     return eventLogOf(config, around)
   })
-  const store = await opened('DATABASE_URL', () => {
-    if (isEmbedded(databaseUrl)) makeWritable('DATABASE_URL', dirname(enginePath(databaseUrl)))
-    return whenReached(around, () => storeOf(config))
-  })
+  const { store, parts: ofStore, checks: checksOfStore } = await openStore(around)
   const engines = {
     blobs: measuredBlobs(blobs, registry, clock),
     log: measuredLog(log, registry, clock),
     store,
   }
-  const closing = (name: string, close: () => Promise<void>): Part => ({
-    name,
-    stop: () => Promise.race([close(), clock.sleep(CLOSE_MS)]),
-  })
   const watches = [
     watch({ ...around, name: 'object store', ask: () => blobs.head(ANY_OBJECT) }),
     watch({ ...around, name: 'event log', ask: () => Promise.all(TOPICS.map((topic) => log.ends(topic))) }),
-    watch({ ...around, name: 'store', ask: () => directoryVersion(store) }),
   ]
-  const parts = [
-    closing('event log', () => log.close()),
-    closing('store', () => store.close()),
-    ...watches.map(({ check, run }) => looping(around.log, `watch of the ${check.name}`, run, { onlyAsks: true })),
-  ]
-  return { engines, parts, checks: watches.map(({ check }) => check) }
+  const parts = [closing(around, 'event log', () => log.close()), ...ofStore, ...watches.map(looking(around))]
+  return { engines, parts, checks: [...watches.map(({ check }) => check), ...checksOfStore] }
 }
+
+/** Opens the store alone, waiting for one that is out of reach. Rejects with CannotStart when it cannot be used. */
+export async function openStore(
+  around: Surroundings,
+  opening: Opening = {},
+): Promise<{ store: Store; parts: Part[]; checks: Check[] }> {
+  const { config } = around
+  const { databaseUrl } = config
+  const store = await opened('DATABASE_URL', () => {
+    if (isEmbedded(databaseUrl)) makeWritable('DATABASE_URL', dirname(enginePath(databaseUrl)))
+    return whenReached(around, () => storeOf(config, opening))
+  })
+  const watching = watch({ ...around, name: 'store', ask: () => directoryVersion(store) })
+  const parts = [closing(around, 'store', () => store.close()), looking(around)(watching)]
+  return { store, parts, checks: [watching.check] }
+}
+
+const closing = ({ clock }: Surroundings, name: string, close: () => Promise<void>): Part => ({
+  name,
+  stop: () => Promise.race([close(), clock.sleep(CLOSE_MS)]),
+})
+
+const looking =
+  ({ log }: Surroundings) =>
+  ({ check, run }: ReturnType<typeof watch>): Part =>
+    looping(log, `watch of the ${check.name}`, run, { onlyAsks: true })
 
 /** Waits for a database that is away, as after a power cut that took all machines. Rejects with what waiting would not mend. */
 async function whenReached<T>({ clock, log, waitsFor }: Surroundings, open: () => Promise<T>): Promise<T> {

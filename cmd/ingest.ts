@@ -8,7 +8,7 @@ import { openEngines } from './engines.ts'
 import { main, type Stage, type Surroundings } from './main.ts'
 import { openScanner } from './scanning.ts'
 import { VERSION } from './version.ts'
-import { startIndexerd, startSmtpd, startUploaderd } from './stages.ts'
+import { startIndexerd, startProbe, startSmtpd, startUploaderd } from './stages.ts'
 
 const say = (line: string): void => void process.stdout.write(`${line}\n`)
 
@@ -28,7 +28,8 @@ async function start(around: Surroundings): Promise<Stage> {
   const receiving = await startSmtpd(around, { onCommit: () => uploading.wake(), scanner })
   smtpPort = receiving.port
   // The front door is the last to start and the first to stop, so that what it took flows on meanwhile.
-  const stages = [indexing, uploading, receiving]
+  const stages: Stage[] = [indexing, uploading, receiving]
+  if (around.config.probeTargets.length > 0) stages.push(startProbe(around, engines.store))
   return {
     parts: [...parts, ...scanning, ...stages.flatMap((stage) => stage.parts)],
     checks: [...checks, ...stages.flatMap((stage) => stage.checks)],

@@ -16,7 +16,14 @@ import { parserPool } from '../internal/message/message.ts'
 import type { Scanner } from '../internal/scanner/scanner.ts'
 import { smtpServer, type SmtpOptions, type ThrottleLimits } from '../internal/smtp/smtp.ts'
 import { certificatesOf, listenAll } from './front-door.ts'
-import { directoryRows, directoryVersion } from '../internal/store/store.ts'
+import { probe, type Fate } from '../internal/probe/probe.ts'
+import {
+  directoryRows,
+  directoryVersion,
+  findMessages,
+  type MessageStatus,
+  type Store,
+} from '../internal/store/store.ts'
 import { uploader } from '../internal/upload/upload.ts'
 import { nodeFs, openReader, openWriter, SpoolError, type SpoolObserver, type SpoolOptions } from '../spool/spool.ts'
 import type { Engines } from './engines.ts'
@@ -254,4 +261,33 @@ export async function startIndexerd(
     looping(log, 'old events', (signal) => keepEventsFor(upkeep, signal)),
   ]
   return { parts, checks: [] }
+}
+
+const FATES = {
+  STORED: 'waiting',
+  PARSED: 'visible',
+  QUARANTINED: 'spoiled',
+  FAILED: 'spoiled',
+  DUPLICATE: 'spoiled',
+} as const satisfies Record<MessageStatus, Fate>
+
+/** The canary, to each of PROBE_TARGETS. */
+export function startProbe({ config, clock, ids, log, registry }: Surroundings, store: Store): Stage {
+  const fateOf = async (entryId: string): Promise<Fate> => {
+    const [message] = await findMessages(store, { entryId })
+    return message === undefined ? 'waiting' : FATES[message.status]
+  }
+  const options = {
+    targets: config.probeTargets,
+    recipient: config.probeRecipient,
+    hostname: config.smtpHostname,
+    fateOf,
+    everyMs: config.probeEveryMs,
+    deadlineMs: config.probeDeadlineMs,
+    clock,
+    ids,
+    log,
+    registry,
+  }
+  return { parts: [looping(log, 'probe', (signal) => probe(options, signal))], checks: [] }
 }

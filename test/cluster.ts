@@ -31,7 +31,7 @@ type Settings = Record<string, string>
 
 /** Starts one stage and resolves once it is ready; rejects with what it printed when it ends before. Killed when the test ends. */
 export async function startStage(
-  program: 'smtpd' | 'uploaderd' | 'indexerd',
+  program: 'smtpd' | 'uploaderd' | 'indexerd' | 'probed',
   dataDir: string,
   settings: Settings,
 ): Promise<Stage> {

@@ -3,8 +3,8 @@
 import { eventually, ingestctl, type System } from './system.ts'
 
 /** All samples of `/metrics` by series name, labels included as they are printed. */
-export async function samples(system: System): Promise<Map<string, number>> {
-  const text = await (await fetch(`${system.metricsUrl}/metrics`)).text()
+export async function samples(system: Pick<System, 'metricsUrl'>): Promise<Map<string, number>> {
+  const text = await (await fetch(new URL('/metrics', system.metricsUrl))).text()
   const lines = text.split('\n').filter((line) => line !== '' && !line.startsWith('#'))
   return new Map(
     lines.map((line) => [line.slice(0, line.lastIndexOf(' ')), Number(line.slice(line.lastIndexOf(' ') + 1))]),

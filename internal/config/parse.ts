@@ -101,6 +101,9 @@ export const listen = (value: string): Listen => {
   return { host: match[1] ?? match[2] ?? '', port }
 }
 
+/** Several `host:port`, with commas between them; empty for none. */
+export const places = (value: string): readonly Listen[] => listed(value).map(listen)
+
 /** `host:port` on this machine only (R29): metrics tell strangers too much. */
 export const loopbackListen = (value: string): Listen => {
   const place = listen(value)

@@ -42,7 +42,7 @@ export const SETTINGS = {
   deployment: setting('DEPLOYMENT', parse.text, 'local', 'Name of this deployment; part of every event\'s source.'),
   logLevel: setting('LOG_LEVEL', parse.oneOf('debug', 'info', 'warn', 'error'), 'info', 'Least severe log lines written.'),
   logFile: setting('LOG_FILE', parse.text, '-', 'File that JSON log lines go to; `-` is standard output. `make run` uses DATA_DIR/ingest.log unless this is set.'),
-  metricsListen: setting('METRICS_LISTEN', parse.loopbackListen, '127.0.0.1:9090', 'Listener of /metrics, /healthz and /readyz; anything but a loopback address is refused. Port 9091 for uploaderd, 9092 for indexerd unless set.'),
+  metricsListen: setting('METRICS_LISTEN', parse.loopbackListen, '127.0.0.1:9090', 'Listener of /metrics, /healthz and /readyz; anything but a loopback address is refused. Port 9091 for uploaderd, 9092 for indexerd, 9095 for probed unless set.'),
 
   smtpHost: setting('SMTP_HOST', parse.host, '127.0.0.1', 'Address that the SMTP listener binds.'),
   smtpPort: setting('SMTP_PORT', parse.whole(0, 65_535), '2525', 'Port of the SMTP listener; 0 takes a free one.', 'count'),
@@ -127,6 +127,11 @@ export const SETTINGS = {
   mimePartsMax: setting('MIME_PARTS_MAX', parse.whole(1, 1000), '1000', 'MIME parts of one message; more are quarantined.', 'count'),
   mimeDepthMax: setting('MIME_DEPTH_MAX', parse.whole(1, 1000), '100', 'Depth of nested MIME parts; deeper ones are quarantined.', 'count'),
   mimeHeaderMax: setting('MIME_HEADER_MAX', parse.whole(1024, MIB), mib(1), 'Size of one header block; larger ones are quarantined.', 'bytes'),
+
+  probeTargets: setting('PROBE_TARGETS', parse.places, '', 'Front doors, `HOST:PORT` with commas, that probed sends a canary to; those that relays reach. In the all-in-one empty for none.'),
+  probeRecipient: setting('PROBE_RECIPIENT', parse.address, (of) => `${of('SMTP_PLUS_PREFIX')}+canary@${of('SMTP_DOMAIN')}`, 'Address that canaries are sent to; a tenant of its own keeps them apart.'),
+  probeEveryMs: setting('PROBE_EVERY_MS', parse.whole(1000, 3_600_000), '60000', 'How often a canary is sent to each front door.', 'ms'),
+  probeDeadlineMs: setting('PROBE_DEADLINE_MS', parse.whole(1000, 3_600_000), '60000', 'A canary that is not indexed within so long has failed.', 'ms'),
 } as const
 
 export type SettingName = keyof typeof SETTINGS
