@@ -90,7 +90,7 @@ export function indexer(options: IndexerOptions): Indexer {
         consuming,
         publishOutbox({ ...around, bell }),
         projectLog(around),
-        observeState({ ...around, groups }),
+        observeState({ ...around, groups, indexer: group }),
       ])
     },
   }

@@ -92,6 +92,11 @@ function consumerMetrics(registry: Registry) {
 function messageMetrics(registry: Registry) {
   const registers = [registry]
   return {
+    residue: new Gauge({
+      name: 'mail_ingest_conservation_residue',
+      help: 'Messages that the log announced and the indexer is past, and that the store does not have.',
+      registers,
+    }),
     stageSeconds: new Histogram({
       name: 'mail_ingest_index_stage_duration_seconds',
       help: 'Time of one step of indexing a message.',

@@ -32,6 +32,7 @@ test('a lag that cannot be read is told at the first failure of each series; the
     logger: { ...silent, warn },
     metrics: indexerMetrics(registry, groups),
     groups,
+    indexer: 'indexer',
     signal: stop.signal,
   })
   const after = async (more: number) => {

@@ -1,10 +1,11 @@
-// The gauges that are read off the store and the log rather than counted: lag, outbox, quarantine. Of several indexers each tells
+// The gauges that are read off the store and the log rather than counted: lag, outbox, quarantine, residue. Of several indexers each tells
 // the same of all of them.
 
 import { QUARANTINE_MEANINGS } from './facts.ts'
 import { TOPICS, type EventLog, type Topic } from '../eventlog/eventlog.ts'
 import type { Clock, Log } from '../ports/ports.ts'
 import { countByReason, listCheckpoints, outboxState, type Store } from '../store/store.ts'
+import { Conservation } from './conservation.ts'
 import type { IndexerMetrics } from './metrics.ts'
 import { pause, Stopped } from './waiting.ts'
 
@@ -21,13 +22,16 @@ export interface ObserveOptions {
   metrics: IndexerMetrics
   /** Consumer groups with the topics that each reads. */
   groups: Readonly<Record<string, readonly Topic[]>>
+  /** The one that makes the rows. */
+  indexer: string
   signal: AbortSignal
 }
 
 /** Looks until the signal aborts. */
 export async function observeState(options: ObserveOptions): Promise<void> {
   const caughtUp: CaughtUp = new Map()
-  const looks = [observeOutbox, observeQuarantine, () => observeLag(options, caughtUp)]
+  const conservation = new Conservation(options)
+  const looks = [observeOutbox, observeQuarantine, () => observeLag(options, caughtUp), () => conservation.look()]
   await Promise.all(looks.map((look) => looking(options, () => look(options))))
 }
 

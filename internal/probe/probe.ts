@@ -23,7 +23,7 @@ export interface ProbeOptions {
   /** The name said in EHLO; the sender is in this domain. */
   hostname: string
   /** Of the mail that this entry brought. One that rejects is asked again. */
-  fateOf(entryId: string): Promise<Fate>
+  fateOf: (entryId: string) => Promise<Fate>
   everyMs: number
   /** From the connection to the far end, milliseconds. */
   deadlineMs: number

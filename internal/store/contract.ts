@@ -38,6 +38,7 @@ import {
   saveCheckpoint,
   saveMessage,
   seedFirstStart,
+  unaccounted,
   updateTenant,
   type MessageFilter,
   type Store,
@@ -387,6 +388,19 @@ function listContract(store: () => Store): void {
         expect(newestFirst ? offsets.reverse() : offsets).toEqual([0, 1, 2, 3, 4, 5])
         expect(second.next).toBeUndefined()
       }
+    })
+
+    test('a message that was announced and has no row is unaccounted for', async () => {
+      const told = [0, 1, 2, 3].map((offset) =>
+        eventRow(offset, { type: offset === 2 ? 'other' : 'ingest.received', subject: draft(offset).id }),
+      )
+      await store().transaction((tx) => projectEvents(tx, told))
+      await store().transaction((tx) => saveMessage(tx, draft(1)))
+      const place = { topic: 't', partition: 0 }
+      const missing = async (from: number, until: number) =>
+        (await unaccounted(store(), { ...place, from, until })).map(({ messageId }) => messageId)
+      expect(await missing(0, 4)).toEqual([draft(0).id, draft(3).id])
+      expect(await missing(1, 3)).toEqual([])
     })
 
     test('events go by the month, the old ones first, and come back when they are told again', async () => {

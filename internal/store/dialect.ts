@@ -32,6 +32,8 @@ export interface Dialect {
   schema: SchemaDialect
   /** Columns that are unique among messages. A message's time never changes, so its id alone tells it apart. */
   messageKey: ('id' | 'receivedAt')[]
+  /** The table where a message's id alone is an index. */
+  placeTable: 'messages' | 'messagePlaces'
   /** True of `messages` rows whose search row matches. */
   matches(match: WordMatch): Expression<SqlBool>
   /** Adds the search row of a message that has none. */
@@ -96,6 +98,7 @@ export const SQLITE: Dialect = {
     ],
   },
   messageKey: ['id'],
+  placeTable: 'messages',
   matches: matchSqlite,
   async addText(tx, { seq }, text) {
     const words = Object.fromEntries(Object.entries(text).map(([field, value]) => [field, wordsOf(value).join(' ')]))
@@ -241,6 +244,7 @@ export const postgresDialect = (makeRoom: Dialect['makeRoom']): Dialect => ({
   name: 'postgres',
   schema: POSTGRES_SCHEMA,
   messageKey: ['id', 'receivedAt'],
+  placeTable: 'messagePlaces',
   matches: matchPostgres,
   addText: addTextPostgres,
   async dropText(tx, { seq, receivedAt }) {

@@ -105,6 +105,37 @@ export async function eventsAt(
   return rows.map(fromEventRow)
 }
 
+/** A message that an event told of and that has no row. */
+export interface Unaccounted {
+  messageId: string
+  partition: number
+  offset: number
+}
+
+/** The messages that `ingest.received` events of these offsets, `until` not among them, tell of and that have no row. */
+export async function unaccounted(
+  on: Queries,
+  { topic, partition, from, until }: { topic: string; partition: number; from: number; until: number },
+): Promise<Unaccounted[]> {
+  return on.kysely
+    .selectFrom('events')
+    .select(['subject as messageId', 'partition', 'logOffset as offset'])
+    .where('topic', '=', topic)
+    .where('partition', '=', partition)
+    .where('logOffset', '>=', from)
+    .where('logOffset', '<', until)
+    .where('type', '=', 'ingest.received')
+    .where((where) =>
+      where.not(
+        where.exists(
+          where.selectFrom(on.dialect.placeTable).select('id').whereRef('id', '=', where.ref('events.subject')),
+        ),
+      ),
+    )
+    .orderBy('logOffset')
+    .execute()
+}
+
 /**
  * Removes events that were appended before `until`, milliseconds: whole months that were over by then in PostgreSQL, rows in SQLite,
  * 1000 at most. Resolves with how many months or rows went; 0 when there are no more.

@@ -88,7 +88,15 @@ export { joinThread, threadIdOf } from './threads.ts'
 export type { MessageDraft } from './message-row.ts'
 export { checkpointOf, listCheckpoints, saveCheckpoint } from './checkpoints.ts'
 export { deliveredOutbox, enqueue, nextOutbox, outboxState, refuseOutbox, type OutboxRow } from './outbox.ts'
-export { dropEvents, eventsAt, listEvents, projectEvents, type EventFilter } from './events.ts'
+export {
+  dropEvents,
+  eventsAt,
+  listEvents,
+  projectEvents,
+  unaccounted,
+  type EventFilter,
+  type Unaccounted,
+} from './events.ts'
 export { createJob, getJob, listJobs, updateJob } from './jobs.ts'
 export { formatQuery, parseQuery, type ParsedQuery, type Query, type Term } from './query.ts'
 export { indexText, searchMessages, type SearchText, type SearchWant } from './search.ts'
