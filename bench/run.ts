@@ -10,6 +10,7 @@ import { Session } from '../test/mail.ts'
 import { environmentOf, ingestctlJson, pause, startProgram, startSystem } from '../test/system.ts'
 import { dotsCost } from './dots.ts'
 import { flatOut, percentile, steady, type Sample } from './load.ts'
+import { tracingCost } from './tracing.ts'
 
 const RATE = 50
 const SECONDS = Number(process.env['BENCH_SECONDS'] ?? 30)
@@ -137,6 +138,7 @@ const rates = await throughput(join(folder, 'latency'))
 const door = await smtpd(ROUNDS, join(folder, 'latency'))
 const dots = await dotsCost(door, to)
 await door.stop()
+const spans = await tracingCost()
 const ratio = (values: readonly number[]): string =>
   median(values.map((value, round) => value / (rates.peer[round] ?? Number.NaN))).toFixed(2)
 const rateRow = (name: string, values: readonly number[]): string =>
@@ -174,6 +176,12 @@ const page = [
   `| \`..CRLF\` | ${dots.dots.toFixed(0)} |`,
   '',
   `Promised: a ratio of at most ${DOTS_RATIO_MAX}. It is ${(dots.dots / dots.lines).toFixed(2)}.`,
+  '',
+  '## A step of a mail as a span (microseconds of CPU; a mail has about ten)',
+  '',
+  '| no span in the code | spans off, the default | spans sent by OTLP |',
+  '| --- | --- | --- |',
+  `| ${spans.none.toFixed(2)} | ${spans.off.toFixed(2)} | ${spans.on.toFixed(2)} |`,
   '',
 ].join('\n')
 writeFileSync('bench/results.md', page)

@@ -7,13 +7,15 @@ import {
   newRegistry,
   openLog,
   openOperatorListener,
+  openTraces,
   runParts,
   systemClock,
   systemIds,
+  TracesError,
   type Check,
   type Part,
 } from '../internal/daemon/daemon.ts'
-import type { Clock, Ids, Log } from '../internal/ports/ports.ts'
+import type { Clock, Ids, Log, Tracer } from '../internal/ports/ports.ts'
 import { VERSION } from './version.ts'
 
 const NODE_MAJOR_MIN = 24
@@ -26,6 +28,7 @@ export interface Surroundings {
   ids: Ids
   log: Log
   registry: Registry
+  tracer: Tracer
   /** Says what the start waits for, to /readyz. */
   waitsFor: (what: string) => void
 }
@@ -85,7 +88,12 @@ export async function main(program: Program, environment: Environment): Promise<
     const registry = newRegistry(VERSION, environment['GIT_COMMIT'] ?? 'unknown')
     let waiting = 'starting'
     const waitsFor = (what: string) => void (waiting = `waits for ${what}`)
-    const around = { config, clock: systemClock, ids: systemIds(systemClock), log, registry, waitsFor }
+    const { tracer, close: closeTraces } = await openTraces(environment, {
+      service: program.stage,
+      version: VERSION,
+      log,
+    })
+    const around = { config, clock: systemClock, ids: systemIds(systemClock), log, registry, tracer, waitsFor }
 
     const { host, port } = config.metricsListen
     const checks: Check[] = [{ name: 'start', problem: () => waiting }]
@@ -93,7 +101,7 @@ export async function main(program: Program, environment: Environment): Promise<
       throw plainly(error, `METRICS_LISTEN ${host}:${port}`)
     })
     // First, so that it is stopped last: while the rest starts or drains, /readyz says so and /metrics can be read.
-    parts.push({ name: 'operator listener', stop: () => listener.close() })
+    parts.push({ name: 'operator listener', stop: () => listener.close() }, { name: 'traces', stop: closeTraces })
     const stopWaiting = endAtSignal(log)
     const stage = await program.start(around)
     parts.push(...stage.parts)
@@ -174,6 +182,6 @@ export function plainly(error: unknown, what: string): Error {
 
 /** People read a sentence; a fault that nobody foresaw keeps its stack. */
 function sentence(error: unknown): string {
-  if (error instanceof ConfigError || error instanceof CannotStart) return error.message
+  if (error instanceof ConfigError || error instanceof CannotStart || error instanceof TracesError) return error.message
   return error instanceof Error ? (error.stack ?? error.message) : String(error)
 }

@@ -60,7 +60,7 @@ export interface SmtpdOptions {
 
 /** The front door. */
 export async function startSmtpd(around: Surroundings, options: SmtpdOptions): Promise<Stage & { port: number }> {
-  const { config, clock, ids, log, registry } = around
+  const { config, clock, ids, log, registry, tracer } = around
   const path = snapshotPath(around)
   const metrics = spoolMetrics(registry)
   const broken = Promise.withResolvers<void>()
@@ -105,6 +105,7 @@ export async function startSmtpd(around: Surroundings, options: SmtpdOptions): P
     ids,
     log,
     registry,
+    tracer,
     ...(certificates && { certificates }),
     requireTls: config.smtpRequireTls,
     proxies: config.smtpProxyFrom,
@@ -191,6 +192,7 @@ export async function startUploaderd(
     clock,
     logger: log,
     registry,
+    tracer: around.tracer,
     concurrency: config.uploadConcurrency,
     retryMaxMs: config.uploadRetryMaxMs,
     source: `/ingest/${config.deployment}/uploaderd`,
@@ -245,6 +247,7 @@ export async function startIndexerd(
     clock,
     logger: log,
     registry,
+    tracer: around.tracer,
     workDir,
     concurrency: config.indexConcurrency,
     retries: config.indexRetries,

@@ -17,6 +17,7 @@ describe.each([
   ['docs/durability.md', 20],
   ['docs/replay.md', 10],
   ['docs/limits.md', 9],
+  ['docs/traces.md', 2],
 ])('%s', (page, least) => {
   const rows = [...readFileSync(page, 'utf8').matchAll(/^\| (?!---|what|sentence)(.+?) \| `([^`]+)` › (.+?) \|$/gm)]
 

@@ -74,6 +74,11 @@ const HOMES: Record<string, readonly string[]> = {
   '@aws-sdk/client-s3': ['internal/blob'],
   pg: ['internal/store'],
   pino: ['internal/daemon'],
+  '@opentelemetry/api': ['internal/daemon'],
+  '@opentelemetry/exporter-trace-otlp-http': ['internal/daemon'],
+  '@opentelemetry/exporter-trace-otlp-proto': ['internal/daemon'],
+  '@opentelemetry/resources': ['internal/daemon'],
+  '@opentelemetry/sdk-trace': ['internal/daemon'],
   commander: ['internal/cli'],
   nodemailer: ['internal/cli', 'internal/probe'],
   '@prometheus-io/client': [

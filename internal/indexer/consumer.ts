@@ -2,7 +2,7 @@
 
 import { rm } from 'node:fs/promises'
 import type { EventLog, LoggedEvent, Passed, Unreadable } from '../eventlog/eventlog.ts'
-import type { Clock, Log } from '../ports/ports.ts'
+import { traced, type Clock, type Log, type Span, type Tracer } from '../ports/ports.ts'
 import {
   checkpointOf,
   findKey,
@@ -47,8 +47,9 @@ export interface ConsumerOptions {
   store: Store
   clock: Clock
   logger: Log
+  tracer: Tracer
   metrics: IndexerMetrics
-  examine: Omit<ExamineParts, 'signal' | 'clock' | 'metrics' | 'progress'>
+  examine: Omit<ExamineParts, 'signal' | 'clock' | 'metrics' | 'progress' | 'tracer'>
   group: string
   source: string
   concurrency: number
@@ -90,9 +91,9 @@ class Consumer {
   constructor(options: ConsumerOptions) {
     this.#options = options
     this.#slots = new Slots(options.concurrency)
-    const { clock, metrics, signal, group } = options
+    const { clock, metrics, signal, group, tracer } = options
     this.#rebalanced = rebalanceCount(metrics, group)
-    this.#examine = { ...options.examine, clock, metrics, signal, progress: this.#progress }
+    this.#examine = { ...options.examine, clock, metrics, signal, tracer, progress: this.#progress }
   }
 
   /** Ends when the log ends the iteration. Tells `well` of each batch. */
@@ -224,15 +225,17 @@ class Consumer {
     }
     const done = new AbortController()
     const slow = this.#showSlow(event, AbortSignal.any([done.signal, window.held]))
+    // In the trace of the mail, with a link: what wrote the event may be long gone.
+    const span = this.#options.tracer.span('index', event.traceparent, event.traceparent)
     try {
-      return await this.#untilApplied(work, isForced(before, event))
+      return await traced(span, () => this.#untilApplied(work, { released: isForced(before, event), span }))
     } finally {
       done.abort()
       await slow
     }
   }
 
-  async #untilApplied(work: Work, released: boolean): Promise<'ok' | 'duplicate'> {
+  async #untilApplied(work: Work, { released, span }: { released: boolean; span: Span }): Promise<'ok' | 'duplicate'> {
     const { retries, metrics, group, logger, signal } = this.#options
     const { event, topic } = work
     const about = { messageId: event.data.messageId, entryId: event.data.entryId, tenant: event.data.tenant }
@@ -245,8 +248,9 @@ class Consumer {
     for (let attempt = 1; ; attempt++) {
       const before = { ...this.#progress }
       try {
-        const judgement = failed ?? (await examine(this.#examine, { event, attempt, released, keep }))
-        return await this.#apply(work, judgement)
+        const judgement =
+          failed ?? (await examine(this.#examine, { event, attempt, released, keep, within: span.traceparent }))
+        return await traced(this.#options.tracer.span('db', span.traceparent), () => this.#apply(work, judgement))
       } catch (error) {
         if (error instanceof Stopped || signal.aborted) throw new Stopped()
         metrics.events.inc({ group, topic, result: 'retry' })

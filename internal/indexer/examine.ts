@@ -8,7 +8,7 @@ import { Transform, type Readable } from 'node:stream'
 import { BlobError, type BlobStore } from '../blob/blob.ts'
 import { attachmentKey, POLICY_RULES, type MessageMeta } from '../envelope/envelope.ts'
 import type { ParsedAttachment, ParsedMessage, ParseOutcome, ParserPool } from '../message/message.ts'
-import type { Clock } from '../ports/ports.ts'
+import { traced, type Clock, type Tracer } from '../ports/ports.ts'
 import {
   policyOf,
   type FailureReason,
@@ -30,6 +30,7 @@ export interface ExamineParts {
   parsers: Pick<ParserPool, 'parse'>
   scanning?: Scanning
   clock: Clock
+  tracer: Tracer
   metrics: IndexerMetrics
   progress: Progress
   /** Directory in which each message gets one of its own. */
@@ -73,6 +74,8 @@ export interface Want {
   event: Received
   /** Names the work directory; no two tries at one time have the same. */
   attempt: number
+  /** Traceparent of the span that all of this is in. */
+  within: string
   /** An operator wants it, whatever the tenant's policy says. */
   released: boolean
   /** Whether the attachments are needed; a duplicate's are not. Asked once the header is known. */
@@ -83,7 +86,7 @@ export interface Want {
 export async function examine(parts: ExamineParts, want: Want): Promise<Judgement> {
   const { event, attempt } = want
   const { progress } = parts
-  const timed = timer(parts)
+  const timed = timer(parts, want.within)
   const meta = await timed('fetch', () => fetchMeta(parts.blobs, event))
   const policy = policyOf(meta)
   if (policy?.action === 'quarantine' && !want.released) {
@@ -135,11 +138,11 @@ function flagsOf({ attachments }: ParsedMessage, scan: Scanned | undefined): Ind
   ]
 }
 
-function timer({ clock, metrics }: ExamineParts) {
+function timer({ clock, metrics, tracer }: ExamineParts, within: string) {
   return async <T>(stage: Stage, work: () => Promise<T>): Promise<T> => {
     const began = clock.monotonic()
     try {
-      return await work()
+      return await traced(tracer.span(stage, within), work)
     } finally {
       metrics.stageSeconds.observe({ stage }, (clock.monotonic() - began) / 1000)
     }

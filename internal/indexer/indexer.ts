@@ -9,7 +9,7 @@ import type { Registry } from '@prometheus-io/client'
 import type { BlobStore } from '../blob/blob.ts'
 import { GROUPS, type EventLog, type Group } from '../eventlog/eventlog.ts'
 import type { ParserPool } from '../message/message.ts'
-import type { Clock, Log } from '../ports/ports.ts'
+import { UNTRACED, type Clock, type Log, type Tracer } from '../ports/ports.ts'
 import type { Message, Store } from '../store/store.ts'
 import { consumeReceived } from './consumer.ts'
 import { indexerMetrics } from './metrics.ts'
@@ -44,6 +44,7 @@ export interface IndexerOptions {
   clock: Clock
   logger: Log
   registry: Registry
+  tracer?: Tracer
   /** The parsers' work root; a directory in it is the indexer's own and is emptied at the start. */
   workDir: string
   /** Messages under way at one time. */
@@ -70,6 +71,7 @@ export function indexer(options: IndexerOptions): Indexer {
   const metrics = indexerMetrics(options.registry, groups)
   return {
     async run(signal) {
+      const { tracer = UNTRACED } = options
       const bell = new Bell()
       const around = { log, store, clock, logger, metrics, signal }
       const committed = (row: Omit<Message, 'synthetic'>) => {
@@ -79,6 +81,7 @@ export function indexer(options: IndexerOptions): Indexer {
       }
       const consuming = consumeReceived({
         ...around,
+        tracer,
         examine: { blobs, parsers, ...(scanning && { scanning }), workDir: join(options.workDir, 'messages') },
         group,
         source,
@@ -88,7 +91,7 @@ export function indexer(options: IndexerOptions): Indexer {
       })
       await Promise.all([
         consuming,
-        publishOutbox({ ...around, bell }),
+        publishOutbox({ ...around, tracer, bell }),
         projectLog(around),
         observeState({ ...around, groups, indexer: group }),
       ])

@@ -4,7 +4,7 @@
 import { Registry } from '@prometheus-io/client'
 import type { BlobStore } from '../blob/blob.ts'
 import type { ParserPool } from '../message/message.ts'
-import type { Clock } from '../ports/ports.ts'
+import { UNTRACED, type Clock } from '../ports/ports.ts'
 import {
   documentsOf,
   findMessage,
@@ -79,6 +79,7 @@ export async function* previewReplay(parts: PreviewParts, options: PreviewOption
     ...parts,
     metrics: indexerMetrics(new Registry(), {}),
     progress: noProgress(),
+    tracer: UNTRACED,
     signal,
   }
   const pace = new Pace(parts.clock, perSecond)
@@ -120,7 +121,13 @@ async function judge(
   { retries, released }: { retries: number; released: boolean },
 ): Promise<Judgement> {
   try {
-    const judgement = await examine(examining, { event, attempt: 1, released, keep: async () => false })
+    const judgement = await examine(examining, {
+      event,
+      attempt: 1,
+      released,
+      keep: async () => false,
+      within: event.traceparent,
+    })
     // The attachments are not put, yet it is judged as if they were.
     return judgement.kind === 'parsed' ? { ...judgement, uploaded: true } : judgement
   } catch (error) {

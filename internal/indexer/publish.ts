@@ -7,7 +7,7 @@
 // An event that the log never takes would hold up all others. It is set aside in the outbox, with the reason.
 
 import { EventLogError, type EventLog, type MailEvent } from '../eventlog/eventlog.ts'
-import type { Clock, Log } from '../ports/ports.ts'
+import { traced, type Clock, type Log, type Tracer } from '../ports/ports.ts'
 import { deliveredOutbox, nextOutbox, refuseOutbox, type OutboxRow, type Store } from '../store/store.ts'
 import { Bell, pause, pauseMs, Stopped } from './waiting.ts'
 
@@ -26,6 +26,7 @@ export interface PublisherOptions {
   store: Store
   clock: Clock
   logger: Log
+  tracer: Tracer
   signal: AbortSignal
   /** Rung after each commit. */
   bell: Bell
@@ -86,8 +87,10 @@ async function publishOnce(options: PublisherOptions): Promise<number> {
   return rows.length
 }
 
-async function deliver(rows: readonly OutboxRow[], { log, store }: PublisherOptions): Promise<void> {
-  await log.append(rows.map(eventOf))
+async function deliver(rows: readonly OutboxRow[], { log, store, tracer }: PublisherOptions): Promise<void> {
+  const events = rows.map(eventOf)
+  const spans = events.map(({ traceparent }) => tracer.span('publish', traceparent))
+  await traced(spans, () => log.append(events))
   await deliveredOutbox(
     store,
     rows.map(({ seq }) => seq),

@@ -28,3 +28,43 @@ export interface Ids {
   /** W3C traceparent `00-<32 hex>-<16 hex>-01` of a new trace. */
   traceparent(): string
 }
+
+/** What a span says of itself: short values that name nobody. */
+export type SpanFacts = Readonly<Record<string, string | number | boolean | undefined>>
+
+/** One timed step on a message's way. */
+export interface Span {
+  /** W3C traceparent of what happens within it. */
+  readonly traceparent: string
+  /** Ends it; once. */
+  end(facts?: SpanFacts, error?: unknown): void
+}
+
+/** Where spans go. Never throws, and nothing waits for it. */
+export interface Tracer {
+  /** The first span of a trace: the one whose ids `traceparent` has. */
+  root(name: string, traceparent: string): Span
+  /** A span within that of `traceparent`; a `link` also leads to what happened before, in a log's past. */
+  span(name: string, traceparent: string, link?: string): Span
+}
+
+/** No spans: what there is unless somebody asks for them. */
+export const UNTRACED: Tracer = {
+  root: (_name, traceparent) => ({ traceparent, end: ignored }),
+  span: (_name, traceparent) => ({ traceparent, end: ignored }),
+}
+
+function ignored(): void {}
+
+/** The outcome of `work`, which ends these spans. */
+export async function traced<T>(spans: Span | readonly Span[], work: () => Promise<T>): Promise<T> {
+  let failure: unknown
+  try {
+    return await work()
+  } catch (error) {
+    failure = error
+    throw error
+  } finally {
+    for (const span of [spans].flat()) span.end({}, failure)
+  }
+}

@@ -2,7 +2,7 @@
 
 import type { Authenticator } from '../authentication/authentication.ts'
 import type { Directory } from '../directory/directory.ts'
-import type { Clock, Ids, Log } from '../ports/ports.ts'
+import type { Clock, Ids, Log, Tracer } from '../ports/ports.ts'
 import type { Authority } from './auth.ts'
 import type { Spool } from './body.ts'
 import type { Certificates } from './certificates.ts'
@@ -38,6 +38,7 @@ export interface House {
   clock: Clock
   ids: Ids
   log: Log
+  tracer: Tracer
   metrics: SmtpMetrics
   recent: RecentMessages
   throttle: Throttle

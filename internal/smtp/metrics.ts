@@ -55,6 +55,15 @@ export type Fate =
   | { result: 'accepted' | 'aborted' | 'timeout'; reason: 'none' }
   | { result: 'tempfail' | 'reject'; reason: Reason }
 
+/** What the log says of each. */
+export const FATE_MESSAGES: Record<Result, string> = {
+  accepted: 'message accepted',
+  tempfail: 'message deferred',
+  reject: 'message refused',
+  aborted: 'transaction given up by the client',
+  timeout: 'transaction timed out',
+}
+
 /** The fate that a refusal with this reason is. */
 export const refused = (reason: Reason): Fate => ({ result: REASON_RESULTS[reason], reason })
 

@@ -25,7 +25,7 @@ import { extensions } from './extensions.ts'
 import type { Greeted, House, Peer } from './house.ts'
 import { scanInline } from './inline-scan.ts'
 import { swallow, type Intake } from './intake.ts'
-import { refused, type Fate } from './metrics.ts'
+import { FATE_MESSAGES, refused, type Fate } from './metrics.ts'
 import { judge, listed } from './policy.ts'
 import { hello, reply, REPLIES, type Reply, type ReplyName } from './replies.ts'
 import {
@@ -36,6 +36,7 @@ import {
   refusalBefore,
   refusalOf,
   sizeRefusal,
+  step,
   judgesOf,
   tenantsOf,
   type Transaction,
@@ -121,7 +122,7 @@ export class Session {
       return reply(argument.path.includes('@') ? 'bad_sender' : 'no_sender_domain')
     }
     if (!parameters.smtpUtf8 && !isAscii(argument.path)) return reply('utf8_not_announced')
-    const transaction = beginTransaction(sender?.text ?? '', parameters, this.#house.ids.traceparent())
+    const transaction = beginTransaction(sender?.text ?? '', parameters, this.#house)
     const refusal = this.#refuseForeign(sender) ?? (await this.#refuseSender(parameters.size))
     if (refusal !== undefined) return this.#settle(transaction, refusal)
     this.#transaction = transaction
@@ -303,7 +304,7 @@ export class Session {
 
   /** What the tenants make of who sent it; a reply where all of them refuse. */
   async #judge(transaction: Transaction, body: Body): Promise<ReplyName | undefined> {
-    transaction.findings = await body.findings()
+    transaction.findings = await step(this.#house, 'authenticate', transaction, () => body.findings())
     if (transaction.findings === undefined) return undefined
     const about = { mailFrom: transaction.mailFrom, tenants: judgesOf(transaction) }
     const judged = judge(this.#house.directory, about, transaction.findings.results)
@@ -334,12 +335,14 @@ export class Session {
     const startedMs = clock.monotonic()
     const [peer, greeted, authenticated] = [this.#peer, this.#greeted, this.#credential !== undefined]
     const received = { hostname, peer, greeted, entryId, authenticated, receivedAtMs: clock.now() }
-    const scanned = await scanInline(this.#house, { entryId, content: body.content() })
+    const scan = () => scanInline(this.#house, { entryId, content: body.content() })
+    const scanned = await (this.#house.inlineScan === undefined ? scan() : step(this.#house, 'scan', transaction, scan))
     if ('refusal' in scanned) {
       await body.abort()
       return this.#settle(transaction, reply(scanned.refusal))
     }
-    const committed = await body.commit({ ...envelopeOf(transaction, received), ...scanned })
+    const envelope = { ...envelopeOf(transaction, received), ...scanned }
+    const committed = await step(this.#house, 'commit', transaction, () => body.commit(envelope))
     if (typeof committed === 'string') return this.#settle(transaction, reply(committed))
     metrics.accepted((clock.monotonic() - startedMs) / 1000, committed.sizeBytes)
     return this.#accept(transaction, committed)
@@ -400,16 +403,14 @@ export class Session {
       ...more,
     }
     this.#house.log.info(fields, FATE_MESSAGES[fate.result])
+    transaction.span.end({
+      entry_id: transaction.entryId,
+      bytes: octets,
+      recipients: transaction.recipients.size,
+      ...fate,
+    })
   }
 }
 
 /** Whoever gets what is discarded: no slug. */
 const NOBODY = ''
-
-const FATE_MESSAGES: Record<Fate['result'], string> = {
-  accepted: 'message accepted',
-  tempfail: 'message deferred',
-  reject: 'message refused',
-  aborted: 'transaction given up by the client',
-  timeout: 'transaction timed out',
-}

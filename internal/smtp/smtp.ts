@@ -8,7 +8,7 @@ import { BlockList, createServer, isIP, isIPv6, type AddressInfo, type Server, t
 import type { Registry } from '@prometheus-io/client'
 import type { Authenticator } from '../authentication/authentication.ts'
 import { checkSecret, type Directory } from '../directory/directory.ts'
-import type { Clock, Ids, Log } from '../ports/ports.ts'
+import { UNTRACED, type Clock, type Ids, type Log, type Tracer } from '../ports/ports.ts'
 import { Attempts, Turns } from './attempts.ts'
 import type { Spool } from './body.ts'
 import type { Certificates } from './certificates.ts'
@@ -41,6 +41,8 @@ export interface SmtpOptions {
   ids: Ids
   log: Log
   registry: Registry
+  /** Where the spans of transactions go. */
+  tracer?: Tracer
   /** Undefined: there is no TLS. */
   certificates?: Certificates
   /** Mail comes over TLS or not at all. */
@@ -81,10 +83,12 @@ export function smtpServer(options: SmtpOptions): SmtpDoor {
     requireTls = false,
     proxies = new BlockList(),
     checkSecret: check = checkSecret,
+    tracer = UNTRACED,
     ...rest
   } = options
   const house: House = {
     ...rest,
+    tracer,
     metrics: smtpMetrics(registry),
     recent: new RecentMessages(),
     throttle: new Throttle(options.limits),

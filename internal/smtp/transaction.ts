@@ -5,7 +5,8 @@ import type { Route } from '../directory/directory.ts'
 import type { Discarded, Envelope, PolicyVerdict, Recipient } from '../envelope/envelope.ts'
 import type { MailParameters } from './arguments.ts'
 import type { Body } from './body.ts'
-import type { Greeted, Peer } from './house.ts'
+import { traced, type Span } from '../ports/ports.ts'
+import type { Greeted, House, Peer } from './house.ts'
 import type { SmtpMetrics } from './metrics.ts'
 import { reply, type Reply, type ReplyName } from './replies.ts'
 import type { Receivers } from './throttle.ts'
@@ -14,6 +15,8 @@ import { traceHeaders } from './trace-headers.ts'
 export interface Transaction extends MailParameters {
   mailFrom: string
   traceparent: string
+  /** From MAIL to the last reply. */
+  span: Span
   entryId: string | undefined
   /** Each by its `addressKey`. */
   recipients: Map<string, Recipient>
@@ -31,11 +34,15 @@ export interface Transaction extends MailParameters {
   verdicts: ReadonlyMap<string, PolicyVerdict>
 }
 
-export function beginTransaction(mailFrom: string, parameters: MailParameters, traceparent: string): Transaction {
+type Tracing = Pick<House, 'tracer' | 'ids'>
+
+export function beginTransaction(mailFrom: string, parameters: MailParameters, { tracer, ids }: Tracing): Transaction {
+  const span = tracer.root('smtp transaction', ids.traceparent())
   return {
     ...parameters,
     mailFrom,
-    traceparent,
+    traceparent: span.traceparent,
+    span,
     entryId: undefined,
     recipients: new Map(),
     discarded: new Map(),
@@ -47,6 +54,14 @@ export function beginTransaction(mailFrom: string, parameters: MailParameters, t
     verdicts: new Map(),
   }
 }
+
+/** The outcome of `work` as a span of the transaction. */
+export const step = <T>(
+  { tracer }: Tracing,
+  name: string,
+  { traceparent }: Transaction,
+  work: () => Promise<T>,
+): Promise<T> => traced(tracer.span(name, traceparent), work)
 
 /** How many were told that they are recipients. */
 export const accepted = ({ recipients, discarded }: Transaction): number => recipients.size + discarded.size

@@ -11,7 +11,7 @@ import type { Registry } from '@prometheus-io/client'
 import { BlobError, type BlobStore, type Upload, type Verified } from '../blob/blob.ts'
 import { traceIdOf } from '../envelope/envelope.ts'
 import { makeEvent, type EventLog, type MailEvent } from '../eventlog/eventlog.ts'
-import type { Clock, Log } from '../ports/ports.ts'
+import { traced, UNTRACED, type Clock, type Log, type Tracer } from '../ports/ports.ts'
 import { SpoolError } from '../../spool/spool.ts'
 import { Stopped, target, type Target } from './backoff.ts'
 import { inHand, metrics, type EntriesNow, type InHand, type TargetName } from './metrics.ts'
@@ -46,6 +46,7 @@ export interface UploaderOptions {
   clock: Clock
   logger: Log
   registry: Registry
+  tracer?: Tracer
   /** Entries under way at one time. */
   concurrency: number
   /** Longest pause between two tries, milliseconds. */
@@ -181,7 +182,7 @@ async function carry(run: Run, entry: Entry): Promise<void> {
     if (all.length === 0) logger.info({ entryId: entry.id, sizeBytes, sha256 }, 'mail to nobody let go')
     for (const parcel of all) events.push(...(await stored(run, entry, parcel)))
     unlessStopped(run)
-    await run.publish(entry.id, events)
+    await published(run, entry.id, events)
     await run.spool.reach(entry.id, () => reader.done(entry.id))
   } catch (error) {
     if (!(error instanceof Hopeless)) throw error
@@ -189,6 +190,18 @@ async function carry(run: Run, entry: Entry): Promise<void> {
     logger.error({ entryId: entry.id, reason, error: message }, 'entry set aside')
     await run.spool.reach(entry.id, () => reader.setAside(entry.id, reason))
   }
+}
+
+/** One append for all; each message's trace shows it. */
+async function published({ options, publish }: Run, id: string, events: readonly MailEvent[]): Promise<void> {
+  const { tracer = UNTRACED } = options
+  const received = events.filter(({ type }) => type === 'ingest.received')
+  const spans = received.map(({ traceparent }) => tracer.span('publish', traceparent))
+  await traced(spans, () => publish(id, events))
+}
+
+function inSpan<T>({ options }: Run, name: string, { traceparent }: MailEvent, work: () => Promise<T>): Promise<T> {
+  return traced((options.tracer ?? UNTRACED).span(name, traceparent), work)
 }
 
 function parcels(entry: Entry, source: string): Parcel[] {
@@ -204,8 +217,10 @@ async function stored(run: Run, entry: Entry, parcel: Parcel): Promise<MailEvent
   const { clock, logger, source } = run.options
   const { keys, received, tenant, messageId } = parcel
   const began = clock.monotonic()
-  const raw = await putVerified(run, keys.raw, entry, rawUpload(entry, parcel))
-  await putVerified(run, keys.meta, entry, metaUpload(parcel))
+  const raw = await inSpan(run, 'put object', received, () =>
+    putVerified(run, keys.raw, entry, rawUpload(entry, parcel)),
+  )
+  await inSpan(run, 'put object', received, () => putVerified(run, keys.meta, entry, metaUpload(parcel)))
   const durationMs = Math.max(0, clock.monotonic() - began)
   const { sizeBytes } = entry
   const traceId = traceIdOf(received.traceparent)
