@@ -12,6 +12,7 @@ import {
   systemClock,
   systemIds,
   TracesError,
+  withoutFloods,
   type Check,
   type Part,
 } from '../internal/daemon/daemon.ts'
@@ -132,9 +133,10 @@ function endAtSignal(log: Log): () => void {
   }
 }
 
-function logOf({ logLevel: level, logFile: file }: Config, stage: string): Log {
+function logOf(config: Config, stage: string): Log {
+  const { logLevel: level, logFile: file, logAddresses: addresses, logRepeatMax: linesMax } = config
   try {
-    return openLog({ level, file, stage })
+    return withoutFloods(openLog({ level, file, stage, addresses }), { clock: systemClock, linesMax })
   } catch (error) {
     throw plainly(error, `LOG_FILE ${file}`)
   }

@@ -42,6 +42,8 @@ export const SETTINGS = {
   deployment: setting('DEPLOYMENT', parse.text, 'local', 'Name of this deployment; part of every event\'s source.'),
   logLevel: setting('LOG_LEVEL', parse.oneOf('debug', 'info', 'warn', 'error'), 'info', 'Least severe log lines written.'),
   logFile: setting('LOG_FILE', parse.text, '-', 'File that JSON log lines go to; `-` is standard output. `make run` uses DATA_DIR/ingest.log unless this is set.'),
+  logAddresses: setting('LOG_ADDRESSES', parse.oneOf('full', 'masked'), 'full', '`masked`: log lines have `…@example.org` for an address and a client\'s /24 or /64 for its own.'),
+  logRepeatMax: setting('LOG_REPEAT_MAX', parse.whole(0, 1_000_000), '1000', 'Lines with the same message in 10 s; more are counted and left out. What becomes of accepted mail is always told. 0 for no such limit.', 'count'),
   metricsListen: setting('METRICS_LISTEN', parse.loopbackListen, '127.0.0.1:9090', 'Listener of /metrics, /healthz and /readyz; anything but a loopback address is refused. Port 9091 for uploaderd, 9092 for indexerd, 9095 for probed unless set.'),
 
   smtpHost: setting('SMTP_HOST', parse.host, '127.0.0.1', 'Address that the SMTP listener binds.'),

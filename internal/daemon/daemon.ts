@@ -3,6 +3,7 @@
 
 export { systemClock } from './clock.ts'
 export { random, systemIds } from './ids.ts'
+export { FATES, withoutFloods } from './flood.ts'
 export { jsonLog, openLog, type LogOptions } from './log.ts'
 export { readiness, type Check, type Readiness } from './health.ts'
 export { newRegistry, openOperatorListener, type OperatorListener } from './metrics.ts'

@@ -1,6 +1,7 @@
 // Structured logs: one JSON line each, by pino. What is secret is redacted here, whoever logs it.
 
 import pino, { type DestinationStream, type Logger } from 'pino'
+import { masked } from './masked.ts'
 
 /** Fields that never reach a log line, at the top level or one below. */
 const SECRETS = ['password', 'token', 'authorization', 'secret', 'cookie']
@@ -10,6 +11,8 @@ export interface LogOptions {
   /** File to append to, or `-` for standard output. */
   file: string
   stage: string
+  /** `masked`: without local parts and hosts of addresses. */
+  addresses?: 'full' | 'masked'
 }
 
 /** Bytes of lines kept while the file takes none; what comes on top is lost. */
@@ -19,7 +22,7 @@ const KEPT_BYTES_MAX = 1024 * 1024
  * The logger of one process. Throws when the file cannot be opened; after that a line that cannot be written, on a full disk
  * above all, is never its caller's trouble. It is told of on standard error, once for each stretch.
  */
-export function openLog({ level, file, stage }: LogOptions): Logger {
+export function openLog({ level, file, stage, addresses = 'full' }: LogOptions): Logger {
   const destination = pino.destination({
     dest: file === '-' ? 1 : file,
     sync: true,
@@ -33,7 +36,11 @@ export function openLog({ level, file, stage }: LogOptions): Logger {
     failing = true
   })
   destination.on('write', () => (failing = false))
-  return jsonLog(level, stage, destination)
+  return jsonLog(
+    level,
+    stage,
+    addresses === 'full' ? destination : { write: (line) => destination.write(masked(line)) },
+  )
 }
 
 /** The same log on any stream. */
