@@ -64,6 +64,7 @@ const ALLOWED_EQUALS = new Set(['internal/store > internal/eventlog', 'internal/
 
 const HOMES: Record<string, readonly string[]> = {
   mailauth: ['internal/authentication'],
+  'dns-packet': ['internal/authentication'],
   mailparser: ['internal/message'],
   htmlparser2: ['internal/message'],
   libmime: ['internal/message'],

@@ -3,6 +3,7 @@
 
 import { Resolver } from 'node:dns/promises'
 import type { Clock } from '../ports/ports.ts'
+import { askOddName, isOdd } from './odd-names.ts'
 
 /** Rows of the DNS as `node:dns` gives them; rejects with its error codes. */
 export type Lookup = (name: string, type: string) => Promise<string[] | string[][]>
@@ -65,7 +66,7 @@ export function dnsLookups(options: LookupOptions): Lookups {
   const { servers, timeoutMs = TIMEOUT_MS, tries = TRIES } = options
   const resolver = new Resolver({ timeout: timeoutMs, tries })
   if (servers.length > 0) resolver.setServers(servers)
-  const cache = new Cache((name, type) => ask(resolver, name, type), options)
+  const cache = new Cache((name, type) => ask(resolver, name, type, timeoutMs), options)
   return {
     until(signal) {
       const over = new Promise<never>((_resolve, reject) => {
@@ -80,15 +81,19 @@ export function dnsLookups(options: LookupOptions): Lookups {
   }
 }
 
-async function ask(resolver: Resolver, name: string, type: string): Promise<Answer> {
+async function ask(resolver: Resolver, name: string, type: string, timeoutMs: number): Promise<Answer> {
+  if (isOdd(name)) {
+    const { rows, ttlSeconds } = await askOddName(name, type, { servers: resolver.getServers(), timeoutMs })
+    return { rows, keepMs: keptMs(ttlSeconds) }
+  }
   if (type === 'A' || type === 'AAAA') {
     const rows = await (type === 'A' ? resolver.resolve4(name, { ttl: true }) : resolver.resolve6(name, { ttl: true }))
-    const ttlMs = Math.min(...rows.map((row) => row.ttl)) * 1000
-    const keepMs = Math.min(Math.max(ttlMs, KEEP_MS.least), KEEP_MS.most)
-    return { rows: rows.map((row) => row.address), keepMs }
+    return { rows: rows.map((row) => row.address), keepMs: keptMs(Math.min(...rows.map((row) => row.ttl))) }
   }
   return { rows: (await resolver.resolve(name, type)) as string[] | string[][], keepMs: KEEP_MS.record }
 }
+
+const keptMs = (ttlSeconds: number): number => Math.min(Math.max(ttlSeconds * 1000, KEEP_MS.least), KEEP_MS.most)
 
 /** Answers by question, least recently used first. Bounded in bytes; one question is asked once at a time. */
 class Cache {

@@ -3,57 +3,13 @@
 import { generateKeyPairSync } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { Registry } from '@prometheus-io/client'
 import { dkimSign } from 'mailauth'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { nsdUnavailable, startNsd, startSilentDns, txtData, type DnsRecord, type Nsd } from '../../test/engines/nsd.ts'
-import type { Findings } from './authentication.ts'
-import { dnsLookups } from './lookups.ts'
-import { mailAuthenticator } from './mailauth.ts'
+import { crlf, errors, found } from './testing/desk.ts'
 
 const reason = nsdUnavailable()
 const SUITES = join(process.env['CORPORA'] ?? '../shared/corpora', 'auth')
-
-const errors: unknown[] = []
-const clock = {
-  now: () => Date.now(),
-  monotonic: () => performance.now(),
-  sleep: (ms: number, signal?: AbortSignal) =>
-    new Promise<void>((resolve, reject) => {
-      const timer = setTimeout(resolve, ms)
-      signal?.addEventListener('abort', () => {
-        clearTimeout(timer)
-        reject(new Error('stopped'))
-      })
-    }),
-}
-
-interface Sent {
-  text?: string
-  address?: string
-  helo?: string
-  mailFrom?: string
-}
-
-async function found(server: string, sent: Sent, timeoutMs = 5000): Promise<Findings> {
-  const authenticator = mailAuthenticator({
-    hostname: 'mx.example',
-    lookups: dnsLookups({ servers: [server], clock, timeoutMs: 1000, tries: 1 }),
-    timeoutMs,
-    loopback: true,
-    clock,
-    log: { error: (fields) => void errors.push(fields) },
-    registry: new Registry(),
-  })
-  const { text = 'From: a@b.example\r\n\r\n', address = '192.0.2.1', helo = 'relay.example', mailFrom = '' } = sent
-  const evaluation = authenticator.begin({ address, helo, mailFrom })
-  if (evaluation === undefined) throw new Error('not asked about')
-  const octets = Buffer.from(text, 'latin1')
-  for (let at = 0; at < octets.length; at += 1000) await evaluation.write(octets.subarray(at, at + 1000))
-  return evaluation.end()
-}
-
-const crlf = (text: string) => text.replaceAll(/\r?\n/g, '\r\n')
 
 const { privateKey, publicKey } = generateKeyPairSync('rsa', {
   modulusLength: 1024,

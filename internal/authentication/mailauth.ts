@@ -10,7 +10,7 @@ import type { Clock, Log } from '../ports/ports.ts'
 import type { Authenticator, Bringer, Evaluation, Findings } from './authentication.ts'
 import { clientName } from './client-name.ts'
 import { IntakeGate } from './intake-gate.ts'
-import type { Lookup, Lookups } from './lookups.ts'
+import { isPassing, type Lookup, type Lookups } from './lookups.ts'
 import { authenticationMetrics, type AuthenticationMetrics } from './metrics.ts'
 
 export interface AuthenticatorOptions {
@@ -59,10 +59,12 @@ class MailEvaluation implements Evaluation {
   readonly #spf: Promise<Found<Authentication['spf']>>
   readonly #iprev: Promise<Authentication['iprev']>
   readonly #signatures: Promise<mailauth.DKIMVerifyResult | undefined>
+  /** The DNS did not tell a key. */
+  #keyUntold = false
 
   constructor(options: Options, bringer: Bringer) {
     this.#options = options
-    this.#lookup = options.lookups.until(this.#over.signal)
+    this.#lookup = this.#noting(options.lookups.until(this.#over.signal))
     // An abort destroys it, which its one reader, dkimVerify, hears of as well.
     this.#content.on('error', () => undefined)
     this.#spf = this.#askSpf(bringer)
@@ -114,7 +116,7 @@ class MailEvaluation implements Evaluation {
     const [spf, iprev, signed] = await Promise.all([this.#spf, this.#iprev, this.#signatures])
     const dkim = dkimFound(signed)
     const arcResult = await this.#trouble(this.#askArc(signed))
-    const arc = arcFound(arcResult)
+    const arc = arcFound(arcResult, this.#keyUntold)
     const dmarc = await this.#askDmarc(signed, spf, arcResult)
     const rows = [...dkim.map(({ info }) => info), spf.info, arc.info, dmarc.info, iprevInfo(iprev)]
     const results: Authentication = {
@@ -125,6 +127,17 @@ class MailEvaluation implements Evaluation {
       iprev,
     }
     return { results, header: headerOf(this.#options.hostname, rows) }
+  }
+
+  #noting(lookup: Lookup): Lookup {
+    return async (name, type) => {
+      try {
+        return await lookup(name, type)
+      } catch (error) {
+        this.#keyUntold ||= isPassing(error) && name.includes('._domainkey.')
+        throw error
+      }
+    }
   }
 
   /** What mailauth throws is a bug of its own or of ours: logged, and as if the DNS had not told. */
@@ -168,8 +181,8 @@ class MailEvaluation implements Evaluation {
     const passed = {
       spfDomains: spf.result.result === 'pass' ? [spf.result.domain] : [],
       dkimDomains: signed.results.flatMap(({ id = '', signingDomain, status }) =>
-        status.result === 'pass' && signingDomain !== undefined
-          ? [{ id, domain: signingDomain, ...(status.underSized !== undefined && { underSized: status.underSized }) }]
+        status.result === 'pass' && !isPartial(status) && signingDomain !== undefined
+          ? [{ id, domain: signingDomain }]
           : [],
       ),
       ...(arcResult && { arcResult }),
@@ -210,13 +223,20 @@ function dkimFound(signed: mailauth.DKIMVerifyResult | undefined): Found<Authent
     return [{ result: { result: 'temperror', domain: '', selector: '' }, info: 'dkim=temperror' }]
   }
   return signed.results.map(({ status, signingDomain = '', selector = '', info }) => {
-    const result = DKIM_RESULTS.find((each) => each === status.result) ?? 'neutral'
-    return { result: { result, domain: signingDomain, selector }, info: info ?? `dkim=${result}` }
+    const told = DKIM_RESULTS.find((each) => each === status.result) ?? 'neutral'
+    const result = told === 'pass' && isPartial(status) ? 'policy' : told
+    const line = info?.replace(/^dkim=\w+/, `dkim=${result}`) ?? `dkim=${result}`
+    return { result: { result, domain: signingDomain, selector }, info: line }
   })
 }
 
-function arcFound(found: mailauth.ARCResult | undefined): Found<Authentication['arc']> {
+/** Octets follow those that were signed (l=): anybody may have put them there, so they pass for nobody's (RFC 6376 8.2). */
+const isPartial = ({ underSized = 0 }: { underSized?: number }): boolean => underSized > 0
+
+/** mailauth has a chain fail whose keys were not told. Nobody knows about it, and another try may come to something else. */
+function arcFound(found: mailauth.ARCResult | undefined, keyUntold: boolean): Found<Authentication['arc']> {
   const result = ARC_RESULTS.find((each) => each === found?.status.result) ?? 'none'
+  if (result === 'fail' && keyUntold) return { result: { result: 'temperror' }, info: 'arc=temperror' }
   return { result: { result }, info: found?.info ?? `arc=${result}` }
 }
 

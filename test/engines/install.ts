@@ -3,6 +3,7 @@
 
 import { clamdUnavailable, installClamd } from './clamd.ts'
 import { installKafka, kafkaUnavailable } from './kafka.ts'
+import { installMailPeers, mailPeersUnavailable } from './mail-peers.ts'
 import { installNsd, nsdUnavailable } from './nsd.ts'
 import { installPostgres, postgresUnavailable } from './postgres.ts'
 import { installRgw, rgwUnavailable } from './rgw.ts'
@@ -14,6 +15,7 @@ const ENGINES: Engine[] = [
   ['Ceph RGW', rgwUnavailable, installRgw],
   ['PostgreSQL', postgresUnavailable, installPostgres],
   ['nsd', nsdUnavailable, installNsd],
+  ['dkimpy and the suite of SPF', mailPeersUnavailable, installMailPeers],
   ['clamd', clamdUnavailable, installClamd],
 ]
 

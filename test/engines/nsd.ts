@@ -108,6 +108,7 @@ function configuration(dir: string, port: number, broken: readonly string[]): st
   xfrdfile: ""
   xfrdir: "${dir}"
   zonelistfile: "${dir}/zone.list"
+  database: ""
   server-count: 1
   rrl-ratelimit: 0
 remote-control:
