@@ -3,7 +3,7 @@
 
 import { Resolver } from 'node:dns/promises'
 import type { Clock } from '../ports/ports.ts'
-import { askOddName, isOdd } from './odd-names.ts'
+import { askOddName, failure, isOdd } from './odd-names.ts'
 
 /** Rows of the DNS as `node:dns` gives them; rejects with its error codes. */
 export type Lookup = (name: string, type: string) => Promise<string[] | string[][]>
@@ -82,6 +82,13 @@ export function dnsLookups(options: LookupOptions): Lookups {
 }
 
 async function ask(resolver: Resolver, name: string, type: string, timeoutMs: number): Promise<Answer> {
+  const answer = await answered(resolver, name, type, timeoutMs)
+  // Of an alias that leads nowhere Node tells an empty answer and no error.
+  if (answer.rows.length === 0) throw failure('ENODATA')
+  return answer
+}
+
+async function answered(resolver: Resolver, name: string, type: string, timeoutMs: number): Promise<Answer> {
   if (isOdd(name)) {
     const { rows, ttlSeconds } = await askOddName(name, type, { servers: resolver.getServers(), timeoutMs })
     return { rows, keepMs: keptMs(ttlSeconds) }

@@ -23,7 +23,13 @@ export interface Asking {
 }
 
 const TYPES = ['A', 'AAAA', 'MX', 'PTR', 'TXT'] as const satisfies RecordType[]
-const RCODES: Record<string, string> = { NXDOMAIN: 'ENOTFOUND', SERVFAIL: 'ESERVFAIL', REFUSED: 'EREFUSED' }
+const RCODES: Record<string, string> = {
+  FORMERR: 'EFORMERR',
+  SERVFAIL: 'ESERVFAIL',
+  NXDOMAIN: 'ENOTFOUND',
+  NOTIMP: 'ENOTIMP',
+  REFUSED: 'EREFUSED',
+}
 
 /** Asks one server after the other. Rejects with the error codes of `node:dns`. */
 export async function askOddName(name: string, type: string, { servers, timeoutMs }: Asking): Promise<OddAnswer> {
@@ -49,7 +55,8 @@ const RECURSION_DESIRED = 0x01_00
 const fits = (name: string): boolean =>
   Buffer.byteLength(name) <= 253 && name.split('.').every((label) => label !== '' && Buffer.byteLength(label) <= 63)
 
-const failure = (code: string): Error => Object.assign(new Error(`DNS: ${code}`), { code })
+/** An error as those of `node:dns`. */
+export const failure = (code: string): Error => Object.assign(new Error(`DNS: ${code}`), { code })
 
 /** The answer's octets, without their length (RFC 1035 4.2.2). */
 async function exchange(server: string, query: Buffer, timeoutMs: number): Promise<Buffer> {
