@@ -89,6 +89,15 @@ const RECORDS: DnsRecord[] = [
   ['_dmarc.football.example.com', 'TXT', txtData('v=DMARC1; p=reject')],
   ['strict.example', 'TXT', txtData('v=spf1 ip4:192.0.2.1 -all')],
   ['broken-spf.example', 'TXT', txtData('v=spf1 include:x.broken.example -all')],
+  ['null.example', 'MX', '0 .'],
+  ['some.example', 'MX', '10 mx.relay.example.'],
+  ['mixed.example', 'MX', '0 .'],
+  ['mixed.example', 'MX', '10 mx.relay.example.'],
+  ['v4.example', 'A', '192.0.2.7'],
+  ['v6.example', 'AAAA', '2001:db8::7'],
+  ['alias.example', 'CNAME', 'null.example.'],
+  ['xn--bcher-kva.example', 'MX', '0 .'],
+  ['text.example', 'TXT', '"no mail"'],
   ['1.2.0.192.in-addr.arpa', 'PTR', 'mx.relay.example.'],
   ['mx.relay.example', 'A', '192.0.2.1'],
 ]
@@ -129,6 +138,25 @@ describe.skipIf(reason !== undefined)(`authentication ${reason ?? ''}`, () => {
     expect(results.flatMap((each) => each.results.dkim.map(({ result }) => result))).toEqual(['pass', 'fail'])
   })
 
+  test.each([
+    ['a@some.example', 'reachable', 'an MX'],
+    ['a@v4.example', 'reachable', '5321 5.1: no MX, an address'],
+    ['a@v6.example', 'reachable', '5321 5.1: no MX, an IPv6 address'],
+    ['a@null.example', 'null_mx', '7505 3'],
+    ['a@NULL.example', 'null_mx', '7505 3: in any case'],
+    ['a@alias.example', 'null_mx', '7505 3: by an alias'],
+    ['a@b\u00fccher.example', 'null_mx', '7505 3: a name beyond ASCII'],
+    ['a@mixed.example', 'reachable', '7505 3: a null MX stands alone'],
+    ['a@text.example', 'unknown', 'there, with neither MX nor address'],
+    ['a@nobody.example', 'unknown', 'NXDOMAIN'],
+    ['a@x.broken.example', 'temperror', 'SERVFAIL'],
+    ['', undefined, 'the null sender'],
+    ['a@[192.0.2.1]', undefined, 'an address literal'],
+  ])('the domain of %j is %s (%s)', async (mailFrom, want, _why) => {
+    const { results } = await found(dns.server, { mailFrom })
+    expect(results.senderDomain?.result).toBe(want)
+  })
+
   test('servers in trouble: SPF over SERVFAIL is temperror, and the mail is not held', async () => {
     const { results } = await found(dns.server, { mailFrom: 'a@broken-spf.example' })
     expect(results.spf).toEqual({ result: 'temperror', identity: 'mailfrom', domain: 'broken-spf.example' })
@@ -148,8 +176,9 @@ describe.skipIf(reason !== undefined)(`authentication ${reason ?? ''}`, () => {
       const began = performance.now()
       const { results } = await found(road.server, { text: SIGNED, mailFrom: 'a@strict.example' }, 1500)
       expect(performance.now() - began).toBeLessThan(3500)
-      const { spf, dkim, dmarc, iprev } = results
+      const { spf, dkim, dmarc, iprev, senderDomain } = results
       expect([spf, ...dkim, dmarc, iprev].map(({ result }) => result)).toEqual(Array(5).fill(want))
+      expect(senderDomain?.result).toBe(want === 'pass' ? 'unknown' : want)
     } finally {
       await road.stop()
     }
@@ -161,8 +190,9 @@ describe.skipIf(reason !== undefined)(`authentication ${reason ?? ''}`, () => {
       const began = performance.now()
       const { results } = await found(silent.server, { text: SIGNED, mailFrom: 'a@b.example' }, 300)
       expect(performance.now() - began).toBeLessThan(2500)
-      const { spf, dkim, dmarc, iprev } = results
-      expect([spf, ...dkim, dmarc, iprev].map(({ result }) => result)).toEqual(Array(5).fill('temperror'))
+      const { spf, dkim, dmarc, iprev, senderDomain } = results
+      const told = [spf, ...dkim, dmarc, iprev, senderDomain].map((each) => each?.result)
+      expect(told).toEqual(Array(6).fill('temperror'))
     } finally {
       await silent.stop()
     }

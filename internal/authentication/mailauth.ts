@@ -11,6 +11,7 @@ import type { Authenticator, Bringer, Evaluation, Findings } from './authenticat
 import { clientName } from './client-name.ts'
 import { IntakeGate } from './intake-gate.ts'
 import { isPassing, type Lookup, type Lookups } from './lookups.ts'
+import { senderDomain } from './sender-domain.ts'
 import { authenticationMetrics, type AuthenticationMetrics } from './metrics.ts'
 
 export interface AuthenticatorOptions {
@@ -58,6 +59,7 @@ class MailEvaluation implements Evaluation {
   readonly #content = new PassThrough()
   readonly #spf: Promise<Found<Authentication['spf']>>
   readonly #iprev: Promise<Authentication['iprev']>
+  readonly #senderDomain: Promise<Authentication['senderDomain']>
   readonly #signatures: Promise<mailauth.DKIMVerifyResult | undefined>
   /** The DNS did not tell a key. */
   #keyUntold = false
@@ -69,6 +71,7 @@ class MailEvaluation implements Evaluation {
     this.#content.on('error', () => undefined)
     this.#spf = this.#askSpf(bringer)
     this.#iprev = clientName(bringer.address, this.#lookup)
+    this.#senderDomain = senderDomain(bringer.mailFrom, this.#lookup)
     this.#signatures = this.#trouble(
       mailauth.dkimVerify(this.#content, {
         resolver: this.#lookup,
@@ -113,7 +116,12 @@ class MailEvaluation implements Evaluation {
   }
 
   async #find(): Promise<Findings> {
-    const [spf, iprev, signed] = await Promise.all([this.#spf, this.#iprev, this.#signatures])
+    const [spf, iprev, sender, signed] = await Promise.all([
+      this.#spf,
+      this.#iprev,
+      this.#senderDomain,
+      this.#signatures,
+    ])
     const dkim = dkimFound(signed)
     const arcResult = await this.#trouble(this.#askArc(signed))
     const arc = arcFound(arcResult, this.#keyUntold)
@@ -125,6 +133,7 @@ class MailEvaluation implements Evaluation {
       arc: arc.result,
       dmarc: dmarc.result,
       iprev,
+      ...(sender && { senderDomain: sender }),
     }
     return { results, header: headerOf(this.#options.hostname, rows) }
   }

@@ -6,6 +6,7 @@ import {
   DKIM_RESULTS,
   DMARC_RESULTS,
   IPREV_RESULTS,
+  SENDER_DOMAIN_RESULTS,
   SPF_RESULTS,
   type Authentication,
 } from '../envelope/envelope.ts'
@@ -16,6 +17,7 @@ const METHODS = {
   dmarc: DMARC_RESULTS,
   arc: ARC_RESULTS,
   iprev: IPREV_RESULTS,
+  sender_domain: SENDER_DOMAIN_RESULTS,
 } as const
 
 export interface AuthenticationMetrics {
@@ -34,9 +36,10 @@ export function authenticationMetrics(registry: Registry): AuthenticationMetrics
     for (const result of values) results.inc({ method, result }, 0)
   }
   return {
-    found({ spf, dkim, dmarc, arc, iprev }) {
+    found({ spf, dkim, dmarc, arc, iprev, senderDomain }) {
       for (const { result } of dkim) results.inc({ method: 'dkim', result })
       for (const [method, { result }] of Object.entries({ spf, dmarc, arc, iprev })) results.inc({ method, result })
+      if (senderDomain !== undefined) results.inc({ method: 'sender_domain', result: senderDomain.result })
     },
   }
 }

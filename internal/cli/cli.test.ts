@@ -221,12 +221,18 @@ describe('tenants, domains, mailboxes', () => {
     const desk = await openDesk()
     expect(await desk.json('policy show acme')).toEqual({
       tenant: 'acme',
+      unreachable: 'none',
       spf_fail: 'none',
       dmarc_reject: 'none',
       unauthenticated: 'none',
     })
-    const set = 'policy set acme --spf-fail tag --dmarc-reject reject'
-    expect(await desk.json(set)).toMatchObject({ spf_fail: 'tag', dmarc_reject: 'reject', unauthenticated: 'none' })
+    const set = 'policy set acme --spf-fail tag --dmarc-reject reject --unreachable reject'
+    expect(await desk.json(set)).toMatchObject({
+      unreachable: 'reject',
+      spf_fail: 'tag',
+      dmarc_reject: 'reject',
+      unauthenticated: 'none',
+    })
     expect((await desk.run('policy show acme')).stdout).toMatch(/dmarc reject: +reject/)
     expect(await desk.json('senders block Noise@Example.ORG --tenant acme')).toMatchObject({
       sender: 'noise@example.org',

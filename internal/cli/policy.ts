@@ -14,6 +14,7 @@ import type { Call } from './tree.ts'
 
 /** Options by the rule that they set. */
 export interface PolicyOptions {
+  unreachable?: string
   spfFail?: string
   dmarcReject?: string
   unauthenticated?: string
@@ -25,8 +26,9 @@ export async function show(call: Call): Promise<void> {
 }
 
 export async function set(call: Call<PolicyOptions>): Promise<void> {
-  const { spfFail, dmarcReject, unauthenticated } = call.options
+  const { unreachable, spfFail, dmarcReject, unauthenticated } = call.options
   const given: [PolicyRule, string | undefined][] = [
+    ['unreachable', unreachable],
     ['spf_fail', spfFail],
     ['dmarc_reject', dmarcReject],
     ['unauthenticated', unauthenticated],
@@ -35,7 +37,7 @@ export async function set(call: Call<PolicyOptions>): Promise<void> {
     given.flatMap(([rule, text]) => (text === undefined ? [] : [[rule, actionOf(text)]])),
   )
   if (Object.keys(rules).length === 0)
-    throw new CliError('usage', 'nothing to set: give --spf-fail, --dmarc-reject or --unauthenticated')
+    throw new CliError('usage', 'nothing to set: give --unreachable, --spf-fail, --dmarc-reject or --unauthenticated')
   const store = await call.context.engines.store('write')
   const tenant = call.args[0] ?? ''
   const now = call.context.clock.now()

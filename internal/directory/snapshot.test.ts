@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { NO_POLICY } from '../envelope/envelope.ts'
 import type { DirectoryRow, Route } from './directory.ts'
 import { openDirectory, writeSnapshot, type SnapshotDirectory } from './snapshot.ts'
 
@@ -186,7 +187,7 @@ describe('snapshot', () => {
       { kind: 'sender', tenant: 'acme', sender: 'ann@x.example', listing: 'allow' },
     ])
     nowMs += 200
-    expect(directory.policy('acme')).toEqual({ spf_fail: 'reject', dmarc_reject: 'none', unauthenticated: 'none' })
+    expect(directory.policy('acme')).toEqual({ ...NO_POLICY, spf_fail: 'reject' })
     expect(directory.policy('other').spf_fail).toBe('none')
     expect(directory.listing('acme', sender('bob', 'x.example'))).toBe('block')
     expect(directory.listing('acme', sender('ANN', 'x.example'))).toBe('allow')

@@ -35,6 +35,7 @@ const REASON_RESULTS = {
   unknown_rcpt: 'reject',
   unknown_domain: 'reject',
   suspended: 'reject',
+  policy_unreachable: 'reject',
   policy_spf: 'reject',
   policy_dmarc: 'reject',
   policy_unauthenticated: 'reject',

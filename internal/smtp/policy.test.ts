@@ -9,24 +9,41 @@ const GOOD: Authentication = {
   dmarc: { result: 'pass', domain: 'a.example', policy: 'reject' },
   iprev: { result: 'pass', name: 'mx.a.example' },
 }
-type Results = { spf?: Authentication['spf']['result']; dkim?: Authentication['dkim'][number]['result'][] } & {
+type Results = {
+  sender?: NonNullable<Authentication['senderDomain']>['result']
+  spf?: Authentication['spf']['result']
+  dkim?: Authentication['dkim'][number]['result'][]
+} & {
   dmarc?: `${Authentication['dmarc']['result']} ${'none' | 'quarantine' | 'reject'}`
 }
-function found({ spf = 'pass', dkim = ['pass'], dmarc = 'pass none' }: Results): Authentication {
+function found({ sender = 'reachable', spf = 'pass', dkim = ['pass'], dmarc = 'pass none' }: Results): Authentication {
   const [result, policy] = dmarc.split(' ') as ['pass', 'none']
   return {
     ...GOOD,
     spf: { ...GOOD.spf, result: spf },
     dkim: dkim.map((each) => ({ result: each, domain: 'a.example', selector: 's' })),
     dmarc: { result, domain: 'a.example', policy },
+    senderDomain: { result: sender, domain: 'a.example' },
   }
 }
 
-const ALL: SenderPolicy = { spf_fail: 'tag', dmarc_reject: 'reject', unauthenticated: 'quarantine' }
+const ALL: SenderPolicy = {
+  unreachable: 'reject',
+  spf_fail: 'tag',
+  dmarc_reject: 'reject',
+  unauthenticated: 'quarantine',
+}
 
 describe('the strictest rule that applies', () => {
   test.each([
     [{}, undefined, 'all passes'],
+    [{ sender: 'null_mx' }, 'unreachable reject', '7505 4.2'],
+    [
+      { sender: 'unknown', spf: 'none', dkim: ['none'], dmarc: 'fail reject' },
+      'unreachable reject',
+      'of two rejects the first',
+    ],
+    [{ sender: 'temperror' }, undefined, 'the DNS is not the sender’s fault'],
     [{ spf: 'fail' }, 'spf_fail tag', '7208 8.4'],
     [{ spf: 'softfail' }, undefined, '7208 8.5: not to be rejected for it'],
     [{ spf: 'permerror' }, undefined, 'a broken record is no fail'],
@@ -65,6 +82,15 @@ describe('one reply for all tenants', () => {
     listing: (tenant: string, { domain }: { domain: string }): Listing | undefined =>
       tenant === 'other' && domain === 'friend.example' ? 'allow' : undefined,
   }
+  test.each([
+    ['null_mx', 'sender_null_mx', '7505 4.2'],
+    ['unknown', 'sender_unknown', '3463 3.2: X.1.8'],
+  ] as const)('a sender whose domain is %s: %s (%s)', (sender, want, _why) => {
+    const refusing = { ...directory, policy: () => ALL }
+    const outcome = judge(refusing, { mailFrom: 'a@b.example', tenants: ['strict'] }, found({ sender }))
+    expect(outcome).toEqual({ refused: want })
+  })
+
   const judged = (mailFrom: string, ...tenants: string[]) => {
     const outcome = judge(directory, { mailFrom, tenants }, found({ spf: 'fail' }))
     return 'refused' in outcome ? outcome.refused : Object.fromEntries(outcome.verdicts)

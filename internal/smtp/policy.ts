@@ -17,6 +17,7 @@ import {
 
 /** What the DNS could not tell now may say otherwise tomorrow, so nothing that hangs on it is held against the sender. */
 const APPLIES: Record<PolicyRule, (found: Authentication) => boolean> = {
+  unreachable: ({ senderDomain }) => senderDomain?.result === 'null_mx' || senderDomain?.result === 'unknown',
   spf_fail: ({ spf }) => spf.result === 'fail',
   dmarc_reject: (found) => found.dmarc.result === 'fail' && found.dmarc.policy === 'reject' && settled(found),
   unauthenticated: (found) =>
@@ -43,8 +44,16 @@ export function decide(policy: SenderPolicy, found: Authentication): Decision | 
 
 const strictness = ({ action }: Decision): number => POLICY_ACTIONS.indexOf(action)
 
-/** The rule by which all tenants refuse, or what each made of it. */
-export type Judged = { refused: PolicyRule } | { verdicts: ReadonlyMap<string, PolicyVerdict> }
+/** What is replied where all tenants refuse; a rule's name is its reply's, but for `unreachable`, of which there are two kinds. */
+type Refusal = Exclude<PolicyRule, 'unreachable'> | 'sender_null_mx' | 'sender_unknown'
+
+const refusalOf = (rule: PolicyRule, { senderDomain }: Authentication): Refusal => {
+  if (rule !== 'unreachable') return rule
+  return senderDomain?.result === 'null_mx' ? 'sender_null_mx' : 'sender_unknown'
+}
+
+/** How all tenants refuse, or what each made of it. */
+export type Judged = { refused: Refusal } | { verdicts: ReadonlyMap<string, PolicyVerdict> }
 
 /** Judges a mail for all its tenants. What a tenant allows by name its policy passes over. */
 export function judge(
@@ -63,7 +72,9 @@ export function judge(
     verdicts.set(tenant, { rule, action: action === 'reject' ? 'quarantine' : action })
   }
   const [refused] = refusals
-  return refused !== undefined && refusals.length === tenants.length ? { refused } : { verdicts }
+  return refused !== undefined && refusals.length === tenants.length
+    ? { refused: refusalOf(refused, found) }
+    : { verdicts }
 }
 
 /** What a tenant says of the sender by name. Nothing of the null sender: a bounce may come from anybody. */

@@ -102,7 +102,19 @@ export const REPLIES = {
   not_our_address: { code: 550, status: '5.1.2', text: 'not our address', reason: 'unknown_domain' },
   disabled: { code: 550, status: '5.2.1', text: 'mailbox disabled', reason: 'suspended' },
 
-  // Senders, by a tenant's own policy (RFC 7372 3).
+  // Senders, by a tenant's own policy (RFC 7372 3, RFC 7505 4.2).
+  sender_null_mx: {
+    code: 550,
+    status: '5.7.27',
+    text: 'the domain of the sender takes no mail (null MX)',
+    reason: 'policy_unreachable',
+  },
+  sender_unknown: {
+    code: 550,
+    status: '5.1.8',
+    text: 'the domain of the sender is not there',
+    reason: 'policy_unreachable',
+  },
   sender_blocked: { code: 550, status: '5.7.1', text: 'sender refused by this recipient', reason: 'policy_sender' },
   spf_fail: { code: 550, status: '5.7.23', text: 'SPF of the sender says fail', reason: 'policy_spf' },
   dmarc_reject: {

@@ -24,6 +24,7 @@ export function sendersContract(store: () => Store): void {
       const before = await directoryVersion(store())
       await setPolicy(store(), 'a', { rules: { spf_fail: 'tag', dmarc_reject: 'reject' }, now: 2 })
       expect(await setPolicy(store(), 'a', { rules: { spf_fail: 'quarantine' }, now: 3 })).toEqual({
+        unreachable: 'none',
         spf_fail: 'quarantine',
         dmarc_reject: 'reject',
         unauthenticated: 'none',

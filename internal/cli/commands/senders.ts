@@ -23,6 +23,7 @@ export const POLICY: Noun = {
       usage: 'set <tenant>',
       about: 'Changes the policy of a tenant; trouble with the DNS is never held against a mail',
       options: [
+        actionOption('--unreachable', 'mail whose sender’s domain takes no mail (null MX) or is not there'),
         actionOption('--spf-fail', 'mail whose client SPF says does not send for the sender'),
         actionOption('--dmarc-reject', 'mail that fails DMARC where the author’s domain asks to reject it'),
         actionOption('--unauthenticated', 'mail that neither SPF nor a DKIM signature vouches for'),

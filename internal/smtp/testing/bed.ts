@@ -133,6 +133,7 @@ const ROWS: DirectoryRow[] = [
   { kind: 'mailbox', address: 'postmaster@mail.example', tenant: 'acme', enabled: true },
   { kind: 'mailbox', address: 'ann@acme.example', tenant: 'acme', enabled: true },
   { kind: 'mailbox', address: 'off@acme.example', tenant: 'acme', enabled: false },
+  { kind: 'policy', tenant: 'acme', rule: 'unreachable', action: 'reject' },
   { kind: 'policy', tenant: 'acme', rule: 'spf_fail', action: 'reject' },
   { kind: 'policy', tenant: 'acme', rule: 'dmarc_reject', action: 'reject' },
   { kind: 'policy', tenant: 'acme', rule: 'unauthenticated', action: 'reject' },

@@ -1,4 +1,4 @@
-// An authenticator whose findings a dialog gives: `spf=fail dkim=none dmarc=fail/reject`, and what is not given passes.
+// An authenticator whose findings a dialog gives: `spf=fail dkim=none dmarc=fail/reject sender=null_mx`, and what is not given passes.
 
 import type { Authenticator } from '../../authentication/authentication.ts'
 import type { Authentication } from '../../envelope/envelope.ts'
@@ -12,6 +12,7 @@ export function authenticatorThatFinds(text: string): Authenticator {
     arc: { result: 'none' },
     dmarc: { result: dmarc, domain: 'relay.example', policy },
     iprev: { result: 'pass', name: 'mx.relay.example' },
+    senderDomain: { result: given['sender'] ?? 'reachable', domain: 'relay.example' },
   } as Authentication
   return {
     begin({ mailFrom }) {
