@@ -157,6 +157,16 @@ describe.skipIf(reason !== undefined)(`authentication ${reason ?? ''}`, () => {
     expect(results.senderDomain?.result).toBe(want)
   })
 
+  test('a domain whose MX is told and whose address is not may be there', async () => {
+    const road = await startDnsRoad(dns.server, ({ type }) => (type === 'A' ? 'servfail' : 'pass'))
+    try {
+      const { results } = await found(road.server, { mailFrom: 'a@text.example' })
+      expect(results.senderDomain).toEqual({ result: 'temperror', domain: 'text.example' })
+    } finally {
+      await road.stop()
+    }
+  })
+
   test('servers in trouble: SPF over SERVFAIL is temperror, and the mail is not held', async () => {
     const { results } = await found(dns.server, { mailFrom: 'a@broken-spf.example' })
     expect(results.spf).toEqual({ result: 'temperror', identity: 'mailfrom', domain: 'broken-spf.example' })
