@@ -1,4 +1,4 @@
-// Whether mail could be sent back to the sender: what the DNS says of the domain in MAIL FROM (RFC 5321 5.1, RFC 7505).
+// Whether mail could be sent back to the sender: what the DNS says of the domain in MAIL FROM (RFC 5321 5.1, RFC 7505 3).
 
 import { parsePath, type Authentication } from '../envelope/envelope.ts'
 import { isPassing, type Lookup } from './lookups.ts'

@@ -5,7 +5,7 @@ export const DKIM_RESULTS = ['none', 'pass', 'fail', 'policy', 'neutral', 'tempe
 export const DMARC_RESULTS = ['none', 'pass', 'fail', 'temperror', 'permerror'] as const
 export const ARC_RESULTS = ['none', 'pass', 'fail', 'temperror', 'permerror'] as const
 export const IPREV_RESULTS = ['pass', 'fail', 'temperror', 'permerror'] as const
-/** `null_mx`: it says that it takes no mail (RFC 7505). `unknown`: it is not there, or has neither MX nor address. */
+/** `null_mx`: it says that it takes no mail (RFC 7505 3). `unknown`: it is not there, or has neither MX nor address. */
 export const SENDER_DOMAIN_RESULTS = ['reachable', 'null_mx', 'unknown', 'temperror'] as const
 
 /** `temperror`: the DNS did not tell in time; another try may come to something else. */
