@@ -8,7 +8,9 @@ import { mailAuthenticator } from '../internal/authentication/mailauth.ts'
 import type { Authenticator } from '../internal/authentication/authentication.ts'
 import { random, type Check, type Part } from '../internal/daemon/daemon.ts'
 import { refreshDirectory, Refresher } from '../internal/directory/refresher.ts'
+import { openNodeQuotas } from '../internal/directory/node-quotas.ts'
 import { openDirectory } from '../internal/directory/snapshot.ts'
+import { refreshUsage, UsageRefresher, type UsageSource } from '../internal/directory/usage-refresher.ts'
 import { parsePath, type Mailbox } from '../internal/envelope/envelope.ts'
 import { watchDeadLetters } from '../internal/eventlog/eventlog.ts'
 import { indexer, keepEventsFor, type Indexed } from '../internal/indexer/indexer.ts'
@@ -21,6 +23,8 @@ import {
   directoryRows,
   directoryVersion,
   findMessages,
+  limitedTenants,
+  messagesThere,
   type MessageStatus,
   type Store,
 } from '../internal/store/store.ts'
@@ -33,6 +37,7 @@ import { spoolSpace } from './spool-space.ts'
 import { CannotStart, looping, plainly, type Stage, type Surroundings } from './main.ts'
 
 const snapshotPath = ({ config }: Surroundings): string => join(config.dataDir, 'directory.db')
+const usagePath = ({ config }: Surroundings): string => join(config.dataDir, 'usage.db')
 
 function spoolOptions({ config, clock }: Surroundings, observe: Partial<SpoolObserver>): SpoolOptions {
   const limits = { freeMinBytes: config.spoolFreeMin, freeResumeBytes: config.spoolFreeResume }
@@ -81,6 +86,7 @@ export async function startSmtpd(around: Surroundings, options: SmtpdOptions): P
     plusPrefix: config.smtpPlusPrefix,
     postmaster: postmasterOf(config.postmasterMailbox),
   })
+  const quotas = openNodeQuotas({ path: usagePath(around), clock, log })
   const certificates = await certificatesOf(around)
   const door = smtpServer({
     hostname: config.smtpHostname,
@@ -98,6 +104,7 @@ export async function startSmtpd(around: Surroundings, options: SmtpdOptions): P
       dataRateMin: config.smtpMinDataRate,
     },
     directory,
+    quotas,
     spool,
     ...authenticatorOf(around),
     ...inlineScanOf(config, options.scanner),
@@ -127,6 +134,7 @@ export async function startSmtpd(around: Surroundings, options: SmtpdOptions): P
     { name: 'spool', running: broken.promise, stop: () => spool.close() },
     looping(log, 'spool space', (signal) => space.run(signal)),
     { name: 'directory', stop: async () => directory.close() },
+    { name: 'quotas', stop: async () => quotas.close() },
     ...(certificates === undefined ? [] : [looping(log, 'certificates', (signal) => certificates.follow(signal))]),
     { name: 'smtp', stop: () => door.close(config.smtpDrainTimeoutMs), drains: true },
   ]
@@ -206,18 +214,38 @@ export async function startUploaderd(
     registry,
     everyMs: config.directoryRefreshMs,
   })
+  const usage = usageRefresher(around, store)
   // A first start has its snapshot before the front door opens.
   await refresher.look()
+  await usage.look()
   const parts: Part[] = [
     { name: 'spool reader', stop: () => reader.close() },
     looping(log, 'uploader', (signal) => stage.run(signal)),
     looping(log, 'directory refresher', (signal) => refreshDirectory(refresher, signal), { onlyAsks: true }),
+    looping(log, 'usage refresher', (signal) => refreshUsage(usage, signal), { onlyAsks: true }),
   ]
   const checks: Check[] = [
     { name: 'upload', problem: () => stage.problem() },
     { name: 'directory refresh', problem: () => refresher.problem() },
   ]
   return { parts, checks, wake: () => reader.wake() }
+}
+
+/** Where the quotas of this node's front door come from. */
+function usageRefresher(around: Surroundings, store: Store): UsageRefresher {
+  const { config, clock, log, registry } = around
+  const source: UsageSource = {
+    limited: (day) => limitedTenants(store, day),
+    counted: (messageIds) => messagesThere(store, messageIds),
+  }
+  return new UsageRefresher({
+    path: usagePath(around),
+    source,
+    clock,
+    log,
+    registry,
+    everyMs: config.directoryRefreshMs,
+  })
 }
 
 /** Event log to store. `onIndexed` is told of each message once its rows can be read. */

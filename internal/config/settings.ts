@@ -118,7 +118,7 @@ export const SETTINGS = {
 
   uploadConcurrency: setting('UPLOAD_CONCURRENCY', parse.whole(1, 256), '16', 'Entries on their way from the spool to the object store at one time.', 'count'),
   uploadRetryMaxMs: setting('UPLOAD_RETRY_MAX_MS', parse.whole(100, 3_600_000), '30000', 'Longest pause between two tries while the object store or the event log fails.', 'ms'),
-  directoryRefreshMs: setting('DIRECTORY_REFRESH_MS', parse.whole(100, 3_600_000), '1000', 'How often uploaderd looks for changed tenants, domains and mailboxes.', 'ms'),
+  directoryRefreshMs: setting('DIRECTORY_REFRESH_MS', parse.whole(100, 3_600_000), '1000', 'How often uploaderd looks for changed tenants, domains and mailboxes, and for what tenants with quotas have.', 'ms'),
 
   indexConcurrency: setting('INDEX_CONCURRENCY', parse.whole(1, 1024), '32', 'Messages under way in the indexer at one time.', 'count'),
   indexRetries: setting('INDEX_RETRIES', parse.whole(0, 1000), '8', 'Tries after the first when an object is missing; then the message is FAILED.', 'count'),

@@ -14,6 +14,7 @@ import {
 } from '../envelope/envelope.ts'
 
 export { checkSecret, hashSecret, SALT_BYTES } from './secret.ts'
+export { levelOf, QUOTA_LEVELS, sharesOf, type QuotaLevel } from './quotas.ts'
 
 export interface TenantRow {
   /** Kebab-case, case-sensitive. */
@@ -103,6 +104,22 @@ export interface Directory {
   credential(name: string): Login
   /** Whether the credential of this name is still good and may send as `sender`. */
   maySendAs(name: string, sender: Mailbox): 'yes' | 'no' | 'unavailable'
+}
+
+/** What smtpd asks and tells about quotas. Never throws. */
+export interface TenantQuotas {
+  /** Whether a tenant may have one more message, of so many bytes; 0 where nobody said how many. */
+  hasRoom(tenant: string, declaredBytes: number): boolean
+  /** A tenant has one more message. */
+  accepted(mail: AcceptedMail): void
+}
+
+export interface AcceptedMail {
+  /** Of the tenant's message, not of the entry. */
+  messageId: string
+  tenant: string
+  sizeBytes: number
+  receivedAtMs: number
 }
 
 /** What is known of a name that somebody logs in with. */

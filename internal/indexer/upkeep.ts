@@ -1,11 +1,14 @@
-// Old events leave the store. The log was the truth of them and keeps them for less long; what they made stays.
+// Old events leave the store, and counts of days long over. The log was the truth of the events and keeps them for less long; what
+// they made stays.
 
 import type { Clock, Log } from '../ports/ports.ts'
-import { dropEvents, type Store } from '../store/store.ts'
+import { dayOf, dropEvents, dropUsageDays, type Store } from '../store/store.ts'
 import { pause, Stopped } from './waiting.ts'
 
 const EVERY_MS = 3_600_000
 const DAY_MS = 86_400_000
+/** No quota asks for more than one day; these are for people. */
+const USAGE_DAYS = 100
 /** Between two batches, so that SQLite's one writer is free for mail. */
 const BREATH_MS = 50
 
@@ -23,9 +26,11 @@ export async function keepEventsFor(options: UpkeepOptions, signal: AbortSignal)
   const work = (until: AbortSignal) => dropOld(options, until)
   while (!signal.aborted) {
     try {
+      await dropUsageDays(store, dayOf(clock.now()) - USAGE_DAYS)
       if (days > 0) await store.singleRunner('old events', work, signal)
     } catch (error) {
-      if (!signal.aborted) logger.warn({ err: error }, 'old events could not be dropped; trying again in an hour')
+      if (!signal.aborted)
+        logger.warn({ err: error }, 'old events and counts could not be dropped; trying again in an hour')
     }
     await pause(clock, EVERY_MS, signal).catch((stopped: unknown) => {
       if (!(stopped instanceof Stopped)) throw stopped

@@ -1,7 +1,7 @@
 // What sessions share, and what is known of one before it says anything of mail.
 
 import type { Authenticator } from '../authentication/authentication.ts'
-import type { Directory } from '../directory/directory.ts'
+import type { Directory, TenantQuotas } from '../directory/directory.ts'
 import type { Clock, Ids, Log, Tracer } from '../ports/ports.ts'
 import type { Authority } from './auth.ts'
 import type { Spool } from './body.ts'
@@ -30,6 +30,8 @@ export interface House {
   hostname: string
   limits: Limits
   directory: Directory
+  /** Absent where nobody has any. */
+  quotas?: TenantQuotas
   spool: Spool
   /** Absent where nobody asks who sent a mail. */
   authenticator?: Authenticator

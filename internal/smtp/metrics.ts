@@ -19,6 +19,7 @@ export const LIMITERS = [
   'sessions', 'address_sessions', 'network_sessions', 'recipients', 'errors', 'message_size', 'header_size',
   'greeting_time', 'idle_time', 'data_time', 'session_time',
   'session_rate', 'command_rate', 'error_rate', 'message_rate', 'recipient_rate', 'byte_rate', 'tenant_rate', 'domain_rate',
+  'tenant_quota',
 ] as const // prettier-ignore
 export type Limiter = (typeof LIMITERS)[number]
 

@@ -86,6 +86,13 @@ export const REPLIES = {
   too_many_octets: slower(450, 'too much mail in a short time, try again later', 'byte_rate'),
   tenant_over_rate: slower(452, 'recipient gets too much mail now, try again later', 'tenant_rate'),
   domain_over_rate: slower(452, 'recipient gets too much mail now, try again later', 'domain_rate'),
+  tenant_over_quota: {
+    code: 452,
+    status: '4.2.2',
+    text: 'recipient is over quota, try again later',
+    reason: 'quota',
+    limiter: 'tenant_quota',
+  },
   draining: { code: 421, status: '4.3.2', text: 'shutting down, try again later', closes: true },
 
   // Recipients.

@@ -7,7 +7,7 @@
 //   STARTTLS  a session of its own follows
 //   AUTH      on the submission listener
 //   MAIL      syntax, size, space, rate
-//   RCPT      syntax, rate, route, blocked senders, size (here: quotas)
+//   RCPT      syntax, rate, route, blocked senders, size, quotas
 //   DATA      space held
 //   BDAT      space held by the first chunk
 //   content   octets, line ends, hops, who sent it by policy
@@ -27,6 +27,7 @@ import { scanInline } from './inline-scan.ts'
 import { swallow, type Intake } from './intake.ts'
 import { FATE_MESSAGES, refused, type Fate } from './metrics.ts'
 import { judge, listed } from './policy.ts'
+import { crowded, gotMail } from './receivers.ts'
 import { hello, reply, REPLIES, type Reply, type ReplyName } from './replies.ts'
 import {
   accepted,
@@ -171,14 +172,13 @@ export class Session {
 
   #addRecipient(transaction: Transaction, mailbox: Mailbox): ReplyName {
     const { limits, directory, metrics, throttle } = this.#house
-    const nowMs = this.#house.clock.monotonic()
     const { recipients, discarded } = transaction
     const key = addressKey(mailbox)
     if (recipients.has(key) || discarded.has(key)) return 'recipient_ok'
     // RFC 5321 4.5.5: a bounce answers one sender.
     if (transaction.mailFrom === '' && accepted(transaction) >= 1) return 'one_recipient_only'
     if (accepted(transaction) >= limits.recipientsMax) return 'too_many_recipients'
-    const tooFast = throttle.note('recipient', this.#peer.address, nowMs)
+    const tooFast = throttle.note('recipient', this.#peer.address, this.#house.clock.monotonic())
     if (tooFast !== undefined) return tooFast
     const route = directory.route(this.#local(mailbox))
     if (route.kind === 'not_ours' && mailbox.domain.startsWith('[')) {
@@ -193,12 +193,9 @@ export class Session {
     const limit = Math.min(route.sizeMax ?? limits.messageBytesMax, limits.messageBytesMax)
     const tooSmall = sizeRefusal(transaction, limit)
     if (tooSmall !== undefined) return tooSmall
-    const { receivers } = transaction
-    const tooMuch = isRole(mailbox) ? undefined : throttle.join(receivers, route.tenant, mailbox.domain, nowMs)
-    if (tooMuch !== undefined) {
-      metrics.recipient('rate')
-      return tooMuch
-    }
+    const receiver = { tenant: route.tenant, domain: mailbox.domain }
+    const tooMuch = isRole(mailbox) ? undefined : crowded(this.#house, transaction, receiver)
+    if (tooMuch !== undefined) return tooMuch
     transaction.sizeLimit = Math.min(transaction.sizeLimit ?? limit, limit)
     const { text: address } = mailbox
     if (route.kind === 'discard') discarded.set(key, { address, tenant: route.tenant })
@@ -345,14 +342,14 @@ export class Session {
     const committed = await step(this.#house, 'commit', transaction, () => body.commit(envelope))
     if (typeof committed === 'string') return this.#settle(transaction, reply(committed))
     metrics.accepted((clock.monotonic() - startedMs) / 1000, committed.sizeBytes)
+    gotMail(this.#house, transaction, { sizeBytes: committed.sizeBytes, atMs: received.receivedAtMs })
     return this.#accept(transaction, committed)
   }
 
   #accept(transaction: Transaction, { sizeBytes, sha256, headerMessageId }: Committed): Reply {
-    const { recent, throttle, clock } = this.#house
+    const { recent } = this.#house
     const nobody = transaction.discarded.size > 0 ? [NOBODY] : []
     const duplicate = recent.note({ tenants: [...tenantsOf(transaction), ...nobody], headerMessageId, sha256 })
-    throttle.received(transaction.receivers, sizeBytes, clock.monotonic())
     const fate: Fate =
       transaction.recipients.size > 0 ? { result: 'accepted', reason: 'none' } : refused('unknown_rcpt')
     this.#over(transaction, fate, { sizeBytes, sha256, duplicate })

@@ -7,7 +7,7 @@
 import { BlockList, createServer, isIP, isIPv6, type AddressInfo, type Server, type Socket } from 'node:net'
 import type { Registry } from '@prometheus-io/client'
 import type { Authenticator } from '../authentication/authentication.ts'
-import { checkSecret, type Directory } from '../directory/directory.ts'
+import { checkSecret, type Directory, type TenantQuotas } from '../directory/directory.ts'
 import { UNTRACED, type Clock, type Ids, type Log, type Tracer } from '../ports/ports.ts'
 import { Attempts, Turns } from './attempts.ts'
 import type { Spool } from './body.ts'
@@ -32,6 +32,8 @@ export interface SmtpOptions {
   hostname: string
   limits: Limits
   directory: Directory
+  /** Without it there are none. */
+  quotas?: TenantQuotas
   spool: Spool
   /** Who finds out who sent a mail. */
   authenticator?: Authenticator

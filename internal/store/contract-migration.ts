@@ -8,7 +8,17 @@ import type { Dialect } from './dialect.ts'
 import { toMessageRow } from './message-row.ts'
 import * as initial from './migrations/0001-initial.ts'
 import type { Schema } from './schema.ts'
-import { findMessage, getMessage, listEvents, listMessages, projectEvents, saveMessage, type Store } from './store.ts'
+import {
+  dayOf,
+  findMessage,
+  getMessage,
+  listEvents,
+  listMessages,
+  projectEvents,
+  saveMessage,
+  usageOf,
+  type Store,
+} from './store.ts'
 import { draft, eventRow } from './testing/draft.ts'
 
 /** An engine with a place where no store was ever opened. */
@@ -70,6 +80,19 @@ export function migrationContract(bed: MigrationBed): void {
       await store.transaction((tx) => saveMessage(tx, draft(9, { receivedAt: Date.UTC(2026, 10, 21) })))
       expect(await findMessage(store, draft(9).id)).toBeDefined()
       expect((await listMessages(store, {}, { limit: 10 })).rows).toHaveLength(4)
+      await store.close()
+    })
+
+    test('what was there counts on its days, and new mail beside it', async () => {
+      await bed.clear()
+      await fillPrevious(bed)
+      const store = await bed.open()
+      const last = dayOf(TIMES.at(-1) ?? 0)
+      const usage = async () => (await usageOf(store, ['acme'], last)).get('acme')
+      expect(await usage()).toEqual({ messages: 1, bytes: 200, storedBytes: 300 })
+      await store.transaction((tx) => saveMessage(tx, draft(2, { receivedAt: TIMES.at(-1) ?? 0 })))
+      await store.transaction((tx) => saveMessage(tx, draft(9, { receivedAt: TIMES.at(-1) ?? 0, sizeBytes: 5 })))
+      expect(await usage()).toEqual({ messages: 2, bytes: 205, storedBytes: 305 })
       await store.close()
     })
 

@@ -45,6 +45,7 @@ import {
 } from './store.ts'
 import { searchContract } from './contract-search.ts'
 import { sendersContract } from './contract-senders.ts'
+import { usageContract } from './contract-usage.ts'
 import { draft, eventRow, reasonOf } from './testing/draft.ts'
 import { farAway } from './testing/far-away.ts'
 
@@ -76,6 +77,7 @@ export function storeContract(bed: StoreBed): void {
     schemaContract(bed, () => store)
     directoryContract(() => store)
     sendersContract(() => store)
+    usageContract(() => store)
     transactionContract(bed, () => store)
     listContract(() => store)
   })

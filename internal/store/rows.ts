@@ -8,9 +8,24 @@ export interface Tenant {
   name: string
   /** Largest message in bytes, or null for the limit of the deployment. */
   sizeMax: number | null
+  /** Quotas, null for none. A day is one of UTC. */
+  messagesPerDay: number | null
+  bytesPerDay: number | null
+  storedBytes: number | null
   enabled: boolean
   createdAt: number
   updatedAt: number
+}
+
+export type Quotas = Pick<Tenant, 'messagesPerDay' | 'bytesPerDay' | 'storedBytes'>
+
+/** What a tenant has, of every message whatever became of it: bytes as received. */
+export interface Usage {
+  /** That came on the day asked for. */
+  messages: number
+  bytes: number
+  /** That is kept, whenever it came. */
+  storedBytes: number
 }
 
 /** `pending`: not yet proven to be its tenant's. `mx_lost`: its MX leads elsewhere for now. `suspended`: refused for good (R28). */

@@ -10,10 +10,25 @@ interface TenantTable {
   slug: string
   name: string
   sizeMax: number | null
+  messagesPerDay: number | null
+  bytesPerDay: number | null
+  storedBytes: number | null
   enabled: Flag01
   createdAt: number
   updatedAt: number
 }
+
+/** Counts of one tenant by UTC day, in as many rows as transactions counted at one time. The database keeps them. */
+interface UsageDayTable {
+  tenant: string
+  /** Days since 1970. */
+  day: number
+  slot: number
+  messages: number
+  bytes: number
+}
+
+type UsageStoredTable = Omit<UsageDayTable, 'day'>
 
 interface DomainTable {
   domain: string
@@ -202,6 +217,8 @@ interface SearchIndexTable {
 
 export interface Schema {
   tenants: TenantTable
+  usageDays: UsageDayTable
+  usageStored: UsageStoredTable
   domains: DomainTable
   mailboxes: MailboxTable
   senderPolicies: SenderPolicyTable

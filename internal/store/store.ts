@@ -30,9 +30,12 @@ export {
   type NamedAddress,
   type Page,
   type PageWant,
+  type Quotas,
   type Tenant,
+  type Usage,
 } from './rows.ts'
 export { MESSAGE_MOVES, MESSAGE_STATUSES, NEXT, nextStatus, type MessageMove, type MessageStatus } from './states.ts'
+export { dayOf, dropUsageDays, limitedTenants, messagesThere, usageOf, type LimitedTenant } from './usage.ts'
 export { createTenant, findTenant, getTenant, listTenants, removeTenant, updateTenant } from './tenants.ts'
 export {
   addDomain,

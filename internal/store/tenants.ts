@@ -4,7 +4,7 @@ import { type Selectable } from 'kysely'
 import type { Queries } from './database.ts'
 import { directoryChanged } from './directory-version.ts'
 import { StoreError } from './errors.ts'
-import type { Tenant } from './rows.ts'
+import type { Quotas, Tenant } from './rows.ts'
 import type { Schema } from './schema.ts'
 
 /** Kebab-case, at most 63 characters: it stands in local parts and in object keys. */
@@ -24,12 +24,21 @@ function checkSizeMax(sizeMax: number | null | undefined): void {
   }
 }
 
+function checkQuotas(quotas: Partial<Quotas>): void {
+  for (const quota of [quotas.messagesPerDay, quotas.bytesPerDay, quotas.storedBytes]) {
+    if (quota === null || quota === undefined || (Number.isSafeInteger(quota) && quota > 0)) continue
+    throw new StoreError('invalid', "a tenant's quota must be a whole number of at least 1")
+  }
+}
+
 /** Makes a tenant. `invalid` slug or size, `conflict` if it exists. */
 export async function createTenant(
   on: Queries,
-  tenant: { slug: string; name?: string; sizeMax?: number | null; now: number },
+  tenant: { slug: string; name?: string; sizeMax?: number | null; now: number } & Partial<Quotas>,
 ): Promise<Tenant> {
   const { slug, name = slug, sizeMax = null, now } = tenant
+  const { messagesPerDay = null, bytesPerDay = null, storedBytes = null } = tenant
+  const quotas = { messagesPerDay, bytesPerDay, storedBytes }
   if (!SLUG.test(slug)) {
     throw new StoreError(
       'invalid',
@@ -37,7 +46,8 @@ export async function createTenant(
     )
   }
   checkSizeMax(sizeMax)
-  const row = { slug, name, sizeMax, enabled: 1 as const, createdAt: now, updatedAt: now }
+  checkQuotas(quotas)
+  const row = { slug, name, sizeMax, ...quotas, enabled: 1 as const, createdAt: now, updatedAt: now }
   const made = await on.kysely
     .insertInto('tenants')
     .values(row)
@@ -76,15 +86,20 @@ export async function listTenants(on: Queries, want: { after?: string; limit?: n
 export async function updateTenant(
   on: Queries,
   slug: string,
-  change: { name?: string; sizeMax?: number | null; enabled?: boolean; now: number },
+  change: { name?: string; sizeMax?: number | null; enabled?: boolean; now: number } & Partial<Quotas>,
 ): Promise<Tenant> {
   checkSizeMax(change.sizeMax)
+  checkQuotas(change)
+  const { messagesPerDay, bytesPerDay, storedBytes } = change
   const row = await on.kysely
     .updateTable('tenants')
     .set({
       updatedAt: change.now,
       ...(change.name === undefined ? {} : { name: change.name }),
       ...(change.sizeMax === undefined ? {} : { sizeMax: change.sizeMax }),
+      ...(messagesPerDay === undefined ? {} : { messagesPerDay }),
+      ...(bytesPerDay === undefined ? {} : { bytesPerDay }),
+      ...(storedBytes === undefined ? {} : { storedBytes }),
       ...(change.enabled === undefined ? {} : { enabled: change.enabled ? 1 : 0 }),
     })
     .where('slug', '=', slug)

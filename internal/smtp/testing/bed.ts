@@ -8,7 +8,9 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Registry } from '@prometheus-io/client'
 import type { Authenticator } from '../../authentication/authentication.ts'
+import { openNodeQuotas } from '../../directory/node-quotas.ts'
 import { openDirectory, writeSnapshot } from '../../directory/snapshot.ts'
+import { UsageRefresher, type UsageSource } from '../../directory/usage-refresher.ts'
 import type { Directory, DirectoryRow, DomainRow } from '../../directory/directory.ts'
 import type { Clock, Ids } from '../../ports/ports.ts'
 import { makePair } from './certificates.ts'
@@ -26,11 +28,16 @@ import {
   type Spool,
 } from '../smtp.ts'
 
+/** A tenant with quotas, as the store tells of it. */
+export type Limited = ReturnType<UsageSource['limited']> extends AsyncIterable<infer Tenant> ? Tenant : never
+
 export interface BedOptions {
   limits?: Partial<Limits>
   /** Wraps or replaces the spool that the door gets. */
   spool?: (real: Spool) => Spool
   directory?: (real: Directory) => Directory
+  /** What tenants may have, and have. */
+  limited?: Limited[]
   authenticator?: Authenticator
   inlineScan?: InlineScan
   capacityBytes?: number
@@ -164,6 +171,7 @@ export async function openBed(options: BedOptions = {}): Promise<Bed> {
   const note = (fields: Record<string, unknown>, msg: string) => void log.push({ ...fields, msg })
   const lines = { debug: note, info: note, warn: note, error: note }
   const directory = await openTestDirectory(join(dir, 'directory.db'), lines)
+  const quotas = await openTestQuotas(join(dir, 'usage.db'), lines, options)
   const disk = await openDiskSpool(options.capacityBytes ?? 10_000_000_000, clock)
   const registry = new Registry()
   const { listener = 'smtp', tls = listener === 'smtp' ? undefined : true } = options
@@ -180,6 +188,7 @@ export async function openBed(options: BedOptions = {}): Promise<Bed> {
     hostname: 'mx.example',
     limits: { ...LIMITS, ...options.limits },
     directory: options.directory?.(directory) ?? directory,
+    quotas,
     ...(options.inlineScan && { inlineScan: options.inlineScan }),
     spool: options.spool?.(disk.writer) ?? disk.writer,
     ...(options.authenticator && { authenticator: options.authenticator }),
@@ -200,6 +209,7 @@ export async function openBed(options: BedOptions = {}): Promise<Bed> {
     await door.close(1000)
     await disk.close()
     directory.close()
+    quotas.close()
     rmSync(dir, { recursive: true })
   }
   const { port } = await door.listen('127.0.0.1', options.port ?? 0, listener).catch(async (error: unknown) => {
@@ -228,4 +238,23 @@ async function openTestDirectory(path: string, log: Parameters<typeof openDirect
     plusPrefix: 'orders',
     postmaster: { local: 'postmaster', domain: 'mail.example', text: 'postmaster@mail.example' },
   })
+}
+
+/** The real file, as uploaderd's first look leaves it. */
+async function openTestQuotas(
+  path: string,
+  log: Parameters<typeof openNodeQuotas>[0]['log'],
+  { limited = [], now = () => clock.now() }: BedOptions,
+) {
+  const source: UsageSource = {
+    async *limited() {
+      yield* limited
+    },
+    counted: async () => [],
+  }
+  const doorClock = { ...clock, now }
+  const refresher = new UsageRefresher({ path, source, clock: doorClock, log, registry: new Registry(), everyMs: 1 })
+  await refresher.look()
+  refresher.close()
+  return openNodeQuotas({ path, clock: doorClock, log })
 }

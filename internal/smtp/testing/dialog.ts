@@ -17,7 +17,7 @@ import { NO_POLICY } from '../../envelope/envelope.ts'
 import { authenticatorThatFinds } from './found.ts'
 import { ScannerError, type Scanner } from '../../scanner/scanner.ts'
 import type { InlineScan } from '../smtp.ts'
-import { openBed, type Bed, type BedOptions } from './bed.ts'
+import { openBed, type Bed, type BedOptions, type Limited } from './bed.ts'
 import { Client } from './client.ts'
 
 export type Check = (what: string, got: unknown, want: unknown) => void
@@ -42,6 +42,18 @@ const saying = (says: string): Scanner => ({
     throw new ScannerError('timeout', 'secret address')
   },
 })
+
+function limitedOf(text: string): Limited {
+  const [tenant = '', ...counts] = text.split(' ')
+  const count = (name: string) => counts.find((each) => each.startsWith(`${name}=`))?.split(/[=/]/) ?? []
+  const used = (name: string) => Number(count(name)[1] ?? 0)
+  const most = (name: string) => (count(name)[2] === undefined ? null : Number(count(name)[2]))
+  return {
+    tenant,
+    usage: { messages: used('messages'), bytes: used('bytes'), storedBytes: used('stored') },
+    quotas: { messagesPerDay: most('messages'), bytesPerDay: most('bytes'), storedBytes: most('stored') },
+  }
+}
 
 const bound = (real: Parameters<NonNullable<BedOptions['spool']>>[0]) => ({
   reserve: (bytes: number) => real.reserve(bytes),
@@ -74,6 +86,8 @@ const OPTIONS: Record<string, (value: string) => BedOptions> = {
     const [says = '', down = 'defer', infected = 'reject'] = value.split(' ')
     return { inlineScan: { scanner: saying(says), down, infected } as InlineScan }
   },
+  // `acme messages=9/10 bytes=0/5000 stored=0/5000`: what the store counted of what each tenant may have, tenants by commas.
+  quota: (value) => ({ limited: value.split(', ').map(limitedOf) }),
   'check-fails': (value) => spoolFault('check', value),
   'reserve-fails': (value) => spoolFault('reserve', value),
   'write-fails': (value) => spoolFault('write', value),
