@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { buildProgram, cliReferenceMarkdown, EXITS } from './cli.ts'
 import type { Context } from './context.ts'
 import { exitFor, sentenceFor } from './exit.ts'
-import { emptyDesk, openDesk } from './testing/desk.ts'
+import { emptyDesk, indexed, NOW, openDesk, type Ran } from './testing/desk.ts'
 import { EventLogError } from '../eventlog/eventlog.ts'
 import { StoreError } from '../store/store.ts'
 
@@ -31,6 +31,8 @@ describe('usage', () => {
     ['mailboxes add a@b.example', '--tenant'],
     ['tenants set acme', 'nothing to set'],
     ['tenants set acme --size 10MBit', 'not a size'],
+    ['tenants set acme --messages-per-day 0', 'whole number from 1'],
+    ['tenants set acme --bytes-per-day much', 'not a size'],
     ['send eicra', 'did you mean eicar?'],
     ['send --demo pdf', '--demo sends its own five'],
     ['send --server nowhere', '--server must be like'],
@@ -107,7 +109,14 @@ test('`db migrate` makes the store what this release wants, and says first what 
     expect(status).toBe(0)
     return (JSON.parse(stdout) as { step: string }[]).map(({ step }) => step)
   }
-  const all = ['0001-initial', '0002-months', '0004-domain-options', '0005-sender-policies', '0006-credentials']
+  const all = [
+    '0001-initial',
+    '0002-months',
+    '0004-domain-options',
+    '0005-sender-policies',
+    '0006-credentials',
+    '0007-quotas',
+  ]
   expect(await steps('db migrate --dry-run --json')).toEqual(all)
   expect(existsSync(desk.dataDir)).toBe(false)
   expect(await steps('db migrate --json')).toEqual(all)
@@ -213,8 +222,35 @@ describe('tenants, domains, mailboxes', () => {
     expect((await desk.run('mailboxes remove sales@mail.example.org')).status).toBe(0)
     expect((await desk.run('domains remove mail.example.org')).status).toBe(0)
     expect((await desk.run('tenants list --plain')).stdout).toBe(
-      'acme\tenabled\tdeployment limit\tacme\nglobex\tdisabled\tdeployment limit\tglobex\n',
+      'acme\tenabled\tdeployment limit\t-\tacme\nglobex\tdisabled\tdeployment limit\t-\tglobex\n',
     )
+  })
+
+  test('a tenant has quotas, is shown what it has of them today, and status warns of them', async () => {
+    const desk = await openDesk()
+    const quotaOf = async (status: Ran) => JSON.parse(status.stdout) as { quotas?: { level: string; value: unknown } }
+    const saved = (n: number, receivedAt: number) => indexed(desk, { sizeBytes: 400 + n, receivedAt })
+    await saved(1, NOW)
+    await saved(2, NOW - 86_400_000)
+    const usage = { day: '2026-10-06', messages: 1, bytes: 401, storedBytes: 803 }
+    const none = { messagesPerDay: null, bytesPerDay: null, storedBytes: null }
+    expect(await desk.json('tenants show acme')).toMatchObject({ quotas: none, usage: { ...usage, percent: none } })
+    expect((await quotaOf(await desk.run('status --json'))).quotas).toBeUndefined()
+
+    const set = 'tenants set acme --messages-per-day 2 --bytes-per-day 4K --stored-bytes 1000'
+    const quotas = { messagesPerDay: 2, bytesPerDay: 4096, storedBytes: 1000 }
+    const percent = { messagesPerDay: 50, bytesPerDay: 9, storedBytes: 80 }
+    expect(await desk.json(set)).toMatchObject({ quotas, usage: { ...usage, percent } })
+    expect(await desk.json('tenants list')).toMatchObject([{ slug: 'acme', quotas, usage: { ...usage, percent } }])
+    expect((await desk.run('tenants list --plain')).stdout).toContain('\t80 %\tacme')
+    expect((await desk.run('tenants show acme')).stdout).toMatch(/stored: +803 B, 80 % of 1\.0 KB/)
+    const near = await quotaOf(await desk.run('status --json'))
+    expect(near.quotas).toEqual({ level: 'warn', value: { tenants: 1, near: ['acme'], over: [] } })
+
+    await desk.run('tenants set acme --stored-bytes 803')
+    expect((await desk.run('status --plain')).stdout).toContain('warn\tquotas\tover: acme\n')
+    await desk.run('tenants set acme --stored-bytes none')
+    expect((await desk.run('status --plain')).stdout).toContain('ok\tquotas\t1 tenant within them\n')
   })
 
   test('a tenant has a policy on senders, and names some', async () => {

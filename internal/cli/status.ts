@@ -3,9 +3,12 @@
 import { get } from 'node:http'
 import { existsSync } from 'node:fs'
 import { statfs } from 'node:fs/promises'
+import { quotaLevel, type QuotaLevel } from '../directory/directory.ts'
 import type { EventLog, Keeping } from '../eventlog/eventlog.ts'
 import {
   countByStatus,
+  dayOf,
+  limitedTenants,
   listCheckpoints,
   listMessages,
   outboxState,
@@ -37,6 +40,8 @@ export const THRESHOLDS = {
 /** Every engine says in this time how it goes, or counts as out of reach. */
 const LOOK_MAX_MS = 3000
 const INGEST = 'mail.ingest.v1'
+/** Tenants that a line names. */
+const NAMED_MAX = 5
 
 interface Fact {
   name: string
@@ -159,7 +164,23 @@ async function storeFacts(context: Context, store: Store): Promise<Fact[]> {
       value: { events: pending, oldestMs: outboxMs },
     },
     { name: 'last', level: 'ok', text: last === null ? 'no message yet' : `${timeText(last)} UTC`, value: last },
+    ...(await quotaFacts(context, store)),
   ]
+}
+
+/** Tenants that have used most or all of a quota; nothing where none has a quota. */
+async function quotaFacts({ clock }: Context, store: Store): Promise<Fact[]> {
+  const tenants = await Array.fromAsync(limitedTenants(store, dayOf(clock.now())))
+  if (tenants.length === 0) return []
+  const slugs = (level: QuotaLevel) =>
+    tenants.filter(({ quotas, usage }) => quotaLevel(quotas, usage) === level).map(({ tenant }) => tenant)
+  const [near, over] = [slugs('near'), slugs('over')]
+  const named = (what: string, some: readonly string[]) =>
+    some.length === 0 ? [] : [`${what}: ${some.slice(0, NAMED_MAX).join(', ')}${some.length > NAMED_MAX ? ', …' : ''}`]
+  const text = [...named('over', over), ...named('80 % or more', near)].join('; ')
+  const level = near.length + over.length > 0 ? 'warn' : 'ok'
+  const fine = `${countText(tenants.length, 'tenant')} within them`
+  return [{ name: 'quotas', level, text: text === '' ? fine : text, value: { tenants: tenants.length, near, over } }]
 }
 
 /** What each consumer group has not applied yet of a topic: how many events, and since when the oldest of them waits. */

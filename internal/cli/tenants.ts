@@ -1,17 +1,33 @@
 // tenants list, add, show, set: the owners of mail. A change reaches the SMTP listener with the next directory snapshot.
 
-import { createTenant, getTenant, listTenants, updateTenant, type Tenant } from '../store/store.ts'
+import {
+  createTenant,
+  dayOf,
+  getTenant,
+  listTenants,
+  updateTenant,
+  usageOf,
+  type Queries,
+  type Quotas,
+  type Tenant,
+  type Usage,
+} from '../store/store.ts'
 import { CliError } from './exit.ts'
 import { paged, stamped, stateText } from './directory-rows.ts'
 import type { Column } from './output.ts'
-import { sizeBytes, sizeText } from './quantity.ts'
+import { sizeBytes, sizeText, whole } from './quantity.ts'
+import { quotaFacts, quotaJson, quotaText } from './quotas.ts'
 import type { Call } from './tree.ts'
 
 const limitText = (tenant: Tenant): string => (tenant.sizeMax === null ? 'deployment limit' : sizeText(tenant.sizeMax))
-const TENANT_COLUMNS: readonly Column<Tenant>[] = [
+/** A tenant with what it has today. */
+type Used = Tenant & { usage: Usage }
+
+const TENANT_COLUMNS: readonly Column<Used>[] = [
   { head: 'SLUG', of: (row) => row.slug },
   { head: 'STATE', of: stateText, paint: (row) => (row.enabled ? 'green' : 'yellow') },
   { head: 'LARGEST MESSAGE', of: limitText },
+  { head: 'QUOTA USED', of: quotaText },
   { head: 'NAME', of: (row) => row.name },
 ]
 
@@ -22,7 +38,29 @@ export async function list(call: Call<{ limit: number }>): Promise<void> {
     (want) => listTenants(store, want),
     (row) => row.slug,
   )
-  await call.output.pages(pages, TENANT_COLUMNS, stamped)
+  const now = call.context.clock.now()
+  await call.output.pages(eachUsed(store, pages, now), TENANT_COLUMNS, (tenant) => jsonOf(tenant, now))
+}
+
+async function used(on: Queries, tenants: readonly Tenant[], now: number): Promise<Used[]> {
+  const usage = await usageOf(
+    on,
+    tenants.map(({ slug }) => slug),
+    dayOf(now),
+  )
+  return tenants.map((tenant) => ({
+    ...tenant,
+    usage: usage.get(tenant.slug) ?? { messages: 0, bytes: 0, storedBytes: 0 },
+  }))
+}
+
+async function* eachUsed(on: Queries, pages: AsyncIterable<Tenant[]>, now: number) {
+  for await (const page of pages) yield await used(on, page, now)
+}
+
+function jsonOf(tenant: Used, now: number) {
+  const { messagesPerDay, bytesPerDay, storedBytes, usage, ...rest } = tenant
+  return { ...stamped(rest), ...quotaJson({ messagesPerDay, bytesPerDay, storedBytes }, usage, now) }
 }
 
 export async function add(call: Call<{ name?: string; size?: string }>): Promise<void> {
@@ -35,18 +73,34 @@ export async function add(call: Call<{ name?: string; size?: string }>): Promise
     now: call.context.clock.now(),
     ...(name === undefined ? {} : { name }),
   }
-  await shown(call, await store.transaction((tx) => createTenant(tx, facts)))
+  await shown(call, store, await store.transaction((tx) => createTenant(tx, facts)))
 }
 
 export async function show(call: Call): Promise<void> {
-  await shown(call, await getTenant(await call.context.engines.store('read'), call.args[0] ?? ''))
+  const store = await call.context.engines.store('read')
+  await shown(call, store, await getTenant(store, call.args[0] ?? ''))
 }
 
 interface SetOptions {
   name?: string
   size?: string
+  messagesPerDay?: string
+  bytesPerDay?: string
+  storedBytes?: string
   enable?: boolean
   disable?: boolean
+}
+
+/** A number above nothing, or `none` for no quota. */
+const quotaOf = (text: string, parse: (text: string) => number): number | null => (text === 'none' ? null : parse(text))
+
+function quotasOf({ messagesPerDay, bytesPerDay, storedBytes }: SetOptions): Partial<Quotas> {
+  const messages = whole('--messages-per-day', 1, 1e15)
+  return {
+    ...(messagesPerDay === undefined ? {} : { messagesPerDay: quotaOf(messagesPerDay, messages) }),
+    ...(bytesPerDay === undefined ? {} : { bytesPerDay: quotaOf(bytesPerDay, sizeBytes) }),
+    ...(storedBytes === undefined ? {} : { storedBytes: quotaOf(storedBytes, sizeBytes) }),
+  }
 }
 
 export async function set(call: Call<SetOptions>): Promise<void> {
@@ -55,23 +109,28 @@ export async function set(call: Call<SetOptions>): Promise<void> {
   const change = {
     ...(name === undefined ? {} : { name }),
     ...(size === undefined ? {} : { sizeMax: size === 'default' ? null : sizeBytes(size) }),
+    ...quotasOf(call.options),
     ...(enable === true || disable === true ? { enabled: enable === true } : {}),
   }
   if (Object.keys(change).length === 0)
-    throw new CliError('usage', 'nothing to set: give --name, --size, --enable or --disable')
+    throw new CliError('usage', 'nothing to set: give --name, --size, a quota, --enable or --disable')
   const store = await call.context.engines.store('write')
   const now = call.context.clock.now()
-  await shown(call, await store.transaction((tx) => updateTenant(tx, call.args[0] ?? '', { ...change, now })))
+  await shown(call, store, await store.transaction((tx) => updateTenant(tx, call.args[0] ?? '', { ...change, now })))
 }
 
-async function shown(call: Call, tenant: Tenant): Promise<void> {
+async function shown(call: Call, store: Queries, tenant: Tenant): Promise<void> {
+  const now = call.context.clock.now()
+  const [row] = await used(store, [tenant], now)
+  if (row === undefined) throw new TypeError('a tenant without its usage')
   const { smtpPlusPrefix, smtpDomain } = call.context.config()
   const address = `${smtpPlusPrefix}+${tenant.slug}@${smtpDomain}`
-  await call.output.facts({ ...stamped(tenant), address }, [
+  await call.output.facts({ ...jsonOf(row, now), address }, [
     ['slug', tenant.slug],
     ['name', tenant.name],
     ['state', stateText(tenant)],
     ['largest message', limitText(tenant)],
+    ...quotaFacts(row, row.usage),
     ['receives at', address],
     ['created', new Date(tenant.createdAt).toISOString()],
   ])

@@ -14,7 +14,7 @@ import {
 } from '../envelope/envelope.ts'
 
 export { checkSecret, hashSecret, SALT_BYTES } from './secret.ts'
-export { levelOf, QUOTA_LEVELS, sharesOf, type QuotaLevel } from './quotas.ts'
+export { quotaLevel, QUOTA_LEVELS, quotaShares, type QuotaLevel } from './quotas.ts'
 
 export interface TenantRow {
   /** Kebab-case, case-sensitive. */

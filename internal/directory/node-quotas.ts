@@ -4,7 +4,7 @@
 import type Database from 'better-sqlite3'
 import type { Clock, Log } from '../ports/ports.ts'
 import type { AcceptedMail, TenantQuotas } from './directory.ts'
-import { dayOf, exceeded, levelOf, type Quota, type Quotas, type Usage } from './quotas.ts'
+import { dayOf, exceeded, quotaLevel, type Quota, type Quotas, type Usage } from './quotas.ts'
 import { fileIdentity, openUsageFile } from './usage-file.ts'
 
 /** The process stands still while it waits for uploaderd to finish writing. */
@@ -86,7 +86,7 @@ class NodeQuotas implements TenantQuotas {
       }
     })
     const known = this.#known(mail.tenant)
-    const level = known && levelOf(known.quotas, known.usage)
+    const level = known && quotaLevel(known.quotas, known.usage)
     if (level === 'near' || level === 'over') this.#tell(mail.tenant, level, { ...known })
   }
 

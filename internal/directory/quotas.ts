@@ -41,7 +41,7 @@ export function exceeded(quotas: Quotas, usage: Usage, declaredBytes: number): Q
 }
 
 /** How much of each quota is used, 1 for all of it; null where there is no quota. */
-export const sharesOf = (quotas: Quotas, usage: Usage): Record<Quota, number | null> => ({
+export const quotaShares = (quotas: Quotas, usage: Usage): Record<Quota, number | null> => ({
   messagesPerDay: shareOf(quotas, usage, 'messagesPerDay'),
   bytesPerDay: shareOf(quotas, usage, 'bytesPerDay'),
   storedBytes: shareOf(quotas, usage, 'storedBytes'),
@@ -57,7 +57,7 @@ export const QUOTA_LEVELS = ['ok', 'near', 'over'] as const
 export type QuotaLevel = (typeof QUOTA_LEVELS)[number]
 
 /** By the quota of which most is used. */
-export function levelOf(quotas: Quotas, usage: Usage): QuotaLevel {
-  const most = Math.max(...Object.values(sharesOf(quotas, usage)).map((share) => share ?? 0))
+export function quotaLevel(quotas: Quotas, usage: Usage): QuotaLevel {
+  const most = Math.max(...Object.values(quotaShares(quotas, usage)).map((share) => share ?? 0))
   return most >= 1 ? 'over' : most >= NEAR ? 'near' : 'ok'
 }

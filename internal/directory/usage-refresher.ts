@@ -3,7 +3,7 @@
 import type Database from 'better-sqlite3'
 import { Gauge, type Registry } from '@prometheus-io/client'
 import type { Clock, Log } from '../ports/ports.ts'
-import { dayOf, levelOf, QUOTA_LEVELS, type Quotas, type Usage } from './quotas.ts'
+import { dayOf, quotaLevel, QUOTA_LEVELS, type Quotas, type Usage } from './quotas.ts'
 import { fileIdentity, openUsageFile } from './usage-file.ts'
 
 /** The part of the store that the refresher needs. */
@@ -102,7 +102,7 @@ export class UsageRefresher {
     const day = dayOf(clock.now())
     const tenants = await Array.fromAsync(source.limited(day))
     write(db, { counted, day, tenants })
-    const levels = tenants.map(({ quotas, usage }) => levelOf(quotas, usage))
+    const levels = tenants.map(({ quotas, usage }) => quotaLevel(quotas, usage))
     for (const level of QUOTA_LEVELS) this.#levels.set({ level }, levels.filter((each) => each === level).length)
   }
 

@@ -15,7 +15,7 @@ export const TENANTS: Noun = {
   verbs: [
     {
       usage: 'list',
-      about: 'Lists tenants',
+      about: 'Lists tenants, with what they have of their quotas today',
       options: [limitOption(1000)],
       examples: [['tenants list', 'all of them']],
       run: async (call) => (await tenants()).list(call),
@@ -29,7 +29,7 @@ export const TENANTS: Noun = {
     },
     {
       usage: 'show <slug>',
-      about: 'Shows one tenant and the address it receives at',
+      about: 'Shows one tenant, the address it receives at, and what it has of its quotas today',
       examples: [['tenants show acme', 'one tenant']],
       run: async (call) => (await tenants()).show(call),
     },
@@ -39,10 +39,16 @@ export const TENANTS: Noun = {
       options: [
         nameOption(),
         option('--size <bytes>', 'largest message, like 10M; `default` for the limit of the deployment'),
+        option('--messages-per-day <n>', 'messages of one day (UTC); `none` for no quota'),
+        option('--bytes-per-day <bytes>', 'their size in all, like 2G; `none` for no quota'),
+        option('--stored-bytes <bytes>', 'what is kept in all, like 50G; `none` for no quota'),
         option('--enable', 'receive mail'),
         option('--disable', 'refuse new mail'),
       ],
-      examples: [['tenants set acme --size 10M', 'a smaller limit']],
+      examples: [
+        ['tenants set acme --size 10M', 'a smaller limit'],
+        ['tenants set acme --messages-per-day 10000 --stored-bytes 50G', 'quotas: mail over them waits at its sender'],
+      ],
       run: async (call) => (await tenants()).set(call),
     },
   ],
