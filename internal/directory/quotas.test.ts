@@ -138,7 +138,7 @@ describe('a node', () => {
   })
 
   test('goes by the last count and its own while the store is away, and begins a new day without it', async () => {
-    const { log, time, store, refresher, open, index } = node()
+    const { log, time, store, refresher, registry, open, index } = node()
     store.quotas = { messagesPerDay: 3, bytesPerDay: null, storedBytes: 501 }
     index('x')
     await refresher.look()
@@ -154,9 +154,11 @@ describe('a node', () => {
     expect(quotas.hasRoom('acme', 1)).toBe(true)
     expect(quotas.hasRoom('acme', 2)).toBe(false)
     expect(log.filter((line) => line.includes('not refreshed'))).toHaveLength(1)
+    expect(await registry.metrics()).toContain('mail_ingest_quota_refresh_problem 1')
     store.away = false
     await refresher.look()
     expect(log.at(-1)).toContain('again')
+    expect(await registry.metrics()).toContain('mail_ingest_quota_refresh_problem 0')
   })
 
   test('quotas that are set, changed and taken off hold with the next look', async () => {

@@ -51,6 +51,7 @@ interface Waiting {
 export class UsageRefresher {
   readonly options: UsageRefresherOptions
   readonly #levels: Gauge<'level'>
+  readonly #problem: Gauge
   #file: { identity: string | undefined; db: Database.Database } | undefined
   /** How far down the list the look went that is not for the oldest. */
   #reached = 0
@@ -65,6 +66,11 @@ export class UsageRefresher {
       registers: [options.registry],
     })
     for (const level of QUOTA_LEVELS) this.#levels.set({ level }, 0)
+    this.#problem = new Gauge({
+      name: 'mail_ingest_quota_refresh_problem',
+      help: '1 while the counts of tenants with quotas cannot be brought from the store to this node.',
+      registers: [options.registry],
+    })
   }
 
   /** Brings the store's counts to the node. Never rejects: trouble is logged once, and the last counts stay in use. */
@@ -74,9 +80,11 @@ export class UsageRefresher {
       await this.#take(this.#opened())
       if (this.#troubled) log.info({ path }, 'usage of tenants is taken from the store again')
       this.#troubled = false
+      this.#problem.set(0)
     } catch (error) {
       if (!this.#troubled) log.warn({ err: error, path }, 'usage of tenants not refreshed; the last counts stay in use')
       this.#troubled = true
+      this.#problem.set(1)
     }
   }
 

@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { openSqliteStore } from '../store/sqlite.ts'
-import { listEvents, projectEvents, type EventRow } from '../store/store.ts'
+import { dayOf, listEvents, projectEvents, saveMessage, usageOf, type EventRow } from '../store/store.ts'
+import { draft } from '../store/testing/draft.ts'
 import { keepEventsFor } from './indexer.ts'
 import { fastClock, silent } from './testing/bed.ts'
 
@@ -43,6 +44,9 @@ test.each([
       ages.map((age, n) => event(n, NOW - age * DAY_MS)),
     ),
   )
+  for (const [n, age] of [101, 99].entries()) {
+    await store.transaction((tx) => saveMessage(tx, draft(n, { receivedAt: NOW - age * DAY_MS })))
+  }
   const stopping = new AbortController()
   // The first look is done when the hour's wait begins.
   const clock = {
@@ -53,6 +57,8 @@ test.each([
   await keepEventsFor({ store, clock, logger: silent, days }, stopping.signal)
   const { rows } = await listEvents(store, {}, { limit: 1000 })
   expect(rows.map((row) => row.offset)).toEqual(kept)
+  const came = async (age: number) => (await usageOf(store, ['acme'], dayOf(NOW) - age)).get('acme')?.messages
+  expect([await came(101), await came(99)]).toEqual([0, 1])
   await store.close()
   rmSync(dir, { recursive: true })
 })

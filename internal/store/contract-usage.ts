@@ -8,6 +8,7 @@ import {
   insertStored,
   limitedTenants,
   messagesThere,
+  removeTenant,
   saveMessage,
   updateTenant,
   usageOf,
@@ -54,6 +55,15 @@ export function usageContract(store: () => Store): void {
       await save(2, { sizeBytes: 10 })
       await store().kysely.deleteFrom('messages').where('id', '=', draft(1).id).execute()
       expect(await usage('acme', 0)).toEqual({ messages: 2, bytes: 110, storedBytes: 10 })
+    })
+
+    test('a tenant that is made again begins with nothing', async () => {
+      await createTenant(store(), { slug: 'acme', now: 1 })
+      await save(1, { sizeBytes: 100 })
+      await store().kysely.deleteFrom('messages').execute()
+      await removeTenant(store(), 'acme')
+      await createTenant(store(), { slug: 'acme', now: 2 })
+      expect(await usage('acme', 0)).toEqual({ messages: 0, bytes: 0, storedBytes: 0 })
     })
 
     test('days that are over are forgotten, and what is kept is not', async () => {

@@ -7,7 +7,7 @@ import { beforeEach, describe, expect, test } from 'vitest'
 import { found, saveText } from './contract-search.ts'
 import { storeContract } from './contract.ts'
 import { openPostgresStore } from './postgres.ts'
-import { dropEvents, getMessage, listTenants, projectEvents, seedFirstStart } from './store.ts'
+import { dropEvents, getMessage, listTenants, projectEvents, saveMessage, seedFirstStart, usageOf } from './store.ts'
 import { draft, eventRow, reasonOf } from './testing/draft.ts'
 import { openElsewhere } from './testing/program.ts'
 import { freshStore, missing, sharedBed } from './testing/postgres-bed.ts'
@@ -20,6 +20,25 @@ describe.skipIf(missing)(`the store in PostgreSQL ${missing ?? ''}`, () => {
     fresh: () => bed().fresh(),
     open: (options) => bed().open(options),
     close: async () => {},
+  })
+
+  describe('counting', () => {
+    const store = freshStore(bed)
+
+    test('no transaction waits for what another one counts of the same tenant', async () => {
+      const save = (n: number, meanwhile: () => Promise<void> = async () => {}): Promise<void> =>
+        store().transaction(async (tx) => {
+          await saveMessage(tx, draft(n, { sizeBytes: 10 }))
+          await meanwhile()
+        })
+      // Each ends only when those that began after it have ended.
+      await save(1, () => save(2, () => save(3)))
+      await save(4)
+      const usage = await usageOf(store(), ['acme'], 0)
+      expect(usage.get('acme')).toEqual({ messages: 4, bytes: 40, storedBytes: 40 })
+      const { rows } = await sql`select slot from usage_stored order by slot`.execute(store().kysely)
+      expect(rows).toEqual([{ slot: 0 }, { slot: 1 }, { slot: 2 }])
+    })
   })
 
   describe('opening', () => {

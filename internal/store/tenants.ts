@@ -130,5 +130,8 @@ export async function removeTenant(on: Queries, slug: string): Promise<void> {
   if (owns !== undefined) throw new StoreError('conflict', `tenant ${slug} still owns ${owns.name}`)
   const { numDeletedRows } = await on.kysely.deleteFrom('tenants').where('slug', '=', slug).executeTakeFirst()
   if (numDeletedRows === 0n) throw new StoreError('not_found', `no tenant ${JSON.stringify(slug)}`)
+  // Counts of mail that is gone are not for the next tenant of this name.
+  await on.kysely.deleteFrom('usageDays').where('tenant', '=', slug).execute()
+  await on.kysely.deleteFrom('usageStored').where('tenant', '=', slug).execute()
   await directoryChanged(on)
 }
