@@ -54,7 +54,7 @@ function node(sleep = async (): Promise<void> => Promise.reject(new Error('not h
   const path = join(folder, 'usage.db')
   const log: string[] = []
   const note = (fields: Record<string, unknown>, text: string) =>
-    void log.push(`${String(fields['tenant'] ?? '')}${text}`)
+    void log.push(`${fields['tenant'] === undefined ? '' : 'acme: '}${text}`)
   const time = { now: 20_000 * DAY_MS + 1000, monotonic: 0 }
   const clock = {
     now: () => time.now,
@@ -63,7 +63,7 @@ function node(sleep = async (): Promise<void> => Promise.reject(new Error('not h
   }
   const store = {
     away: false,
-    quotas: { ...NONE } as Quotas,
+    quotas: { ...NONE },
     indexed: new Map<string, { day: number; bytes: number }>(),
     asked: 0,
   }
@@ -173,6 +173,9 @@ describe('a node', () => {
     store.quotas = { ...NONE, messagesPerDay: 3 }
     await refresher.look()
     expect(quotas.hasRoom('acme', 0)).toBe(true)
+    store.quotas = { ...NONE, bytesPerDay: 200 }
+    await refresher.look()
+    expect(quotas.hasRoom('acme', 0)).toBe(false)
     store.quotas = NONE
     await refresher.look()
     expect(quotas.hasRoom('acme', 1e12)).toBe(true)
@@ -187,7 +190,7 @@ describe('a node', () => {
     quotas.accepted(mail('a', time.now))
     quotas.accepted(mail('b', time.now))
     for (let times = 0; times < 5; times++) quotas.hasRoom('acme', 0)
-    expect(log).toEqual(['acmetenant has used most of its quota', 'acmetenant is over its quota'])
+    expect(log).toEqual(['acme: tenant has used most of its quota', 'acme: tenant is over its quota'])
     index('a', 'b')
     await refresher.look()
     expect(await registry.metrics()).toContain('mail_ingest_quota_tenants{level="over"} 1')
@@ -269,6 +272,24 @@ describe('the file', () => {
     store.indexed.set('x', { day: 20_000, bytes: 1 })
     await refresher.look()
     expect(quotas.hasRoom('acme', 0)).toBe(false)
+  })
+
+  test('that was removed is made anew, and both sides take the new one', async () => {
+    const { path, time, store, refresher, open, index } = node()
+    store.quotas = { ...NONE, messagesPerDay: 2 }
+    await refresher.look()
+    const quotas = open()
+    quotas.accepted(mail('a', time.now))
+    for (const suffix of ['', '-wal', '-shm']) rmSync(`${path}${suffix}`)
+    index('a')
+    await refresher.look()
+    quotas.accepted(mail('b', time.now))
+    expect(quotas.hasRoom('acme', 0)).toBe(false)
+    index('b')
+    await refresher.look()
+    store.quotas = { ...NONE, messagesPerDay: 3 }
+    await refresher.look()
+    expect(quotas.hasRoom('acme', 0)).toBe(true)
   })
 
   test('is its owner and its group to write', async () => {

@@ -156,7 +156,7 @@ function write(db: Database.Database, { counted, day, tenants }: Taken): void {
   const gone = db.prepare<[string]>('DELETE FROM usage WHERE tenant NOT IN (SELECT value FROM json_each(?))')
   const put = db.prepare(`
     INSERT INTO usage (tenant, ${COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-    ON CONFLICT (tenant) DO UPDATE SET (${COLUMNS}) = (${NEW_COLUMNS}) WHERE (${COLUMNS}) IS NOT (${NEW_COLUMNS})`)
+    ON CONFLICT (tenant) DO UPDATE SET (${COLUMNS}) = (${NEW_COLUMNS})`)
   const all = db.transaction(() => {
     for (const id of counted) forget.run(id)
     lost.run(day - DAYS_MAX)
