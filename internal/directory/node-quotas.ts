@@ -49,7 +49,16 @@ interface Opened {
   db: Database.Database
   select: Database.Statement<[{ tenant: string; day: number }], Row>
   insert: Database.Statement<[string, string, number, number]>
+  /** Changes with what uploaderd writes. */
+  version: unknown
+  /** Tenants that have quotas: of the others nothing is asked. */
+  limited: ReadonlySet<string>
 }
+
+const limitedIn = (db: Database.Database): Pick<Opened, 'version' | 'limited'> => ({
+  version: db.pragma('data_version', { simple: true }),
+  limited: new Set(db.prepare<[], string>('SELECT tenant FROM usage').pluck().all()),
+})
 
 class NodeQuotas implements TenantQuotas {
   readonly #options: NodeQuotasOptions
@@ -99,7 +108,7 @@ class NodeQuotas implements TenantQuotas {
   /** Undefined of tenants without quotas, and where nothing can be known. */
   #known(tenant: string): { quotas: Quotas; usage: Usage } | undefined {
     const day = dayOf(this.#options.clock.now())
-    const row = this.#asking((file) => file.select.get({ tenant, day }))
+    const row = this.#asking((file) => (file.limited.has(tenant) ? file.select.get({ tenant, day }) : undefined))
     if (row === undefined) return undefined
     const { messagesPerDay, bytesPerDay, storedBytesMax, messages, bytes, storedBytes } = row
     const usage = { messages, bytes, storedBytes }
@@ -137,11 +146,19 @@ class NodeQuotas implements TenantQuotas {
     const now = clock.monotonic()
     if (now - this.#checkedAt < RECHECK_MS) return this.#file
     this.#checkedAt = now
-    if (this.#file !== undefined && this.#file.identity === fileIdentity(path)) return this.#file
+    const file = this.#file
+    if (file !== undefined && file.identity === fileIdentity(path)) {
+      if (file.version !== file.db.pragma('data_version', { simple: true })) Object.assign(file, limitedIn(file.db))
+      return file
+    }
     this.#file?.db.close()
     this.#file = undefined
     const db = openUsageFile(path, BUSY_TIMEOUT_MS)
-    this.#file = { identity: fileIdentity(path), db, select: db.prepare(SELECT), insert: db.prepare(INSERT) }
+    const [select, insert] = [
+      db.prepare<[{ tenant: string; day: number }], Row>(SELECT),
+      db.prepare<[string, string, number, number]>(INSERT),
+    ]
+    this.#file = { identity: fileIdentity(path), db, select, insert, ...limitedIn(db) }
     return this.#file
   }
 
