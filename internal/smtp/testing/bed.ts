@@ -244,7 +244,7 @@ async function openTestDirectory(path: string, log: Parameters<typeof openDirect
 async function openTestQuotas(
   path: string,
   log: Parameters<typeof openNodeQuotas>[0]['log'],
-  { limited = [], now = () => clock.now() }: BedOptions,
+  { limited = [] }: BedOptions,
 ) {
   const source: UsageSource = {
     async *limited() {
@@ -252,9 +252,8 @@ async function openTestQuotas(
     },
     counted: async () => [],
   }
-  const doorClock = { ...clock, now }
-  const refresher = new UsageRefresher({ path, source, clock: doorClock, log, registry: new Registry(), everyMs: 1 })
+  const refresher = new UsageRefresher({ path, source, clock, log, registry: new Registry(), everyMs: 1 })
   await refresher.look()
   refresher.close()
-  return openNodeQuotas({ path, clock: doorClock, log })
+  return openNodeQuotas({ path, clock, log })
 }
