@@ -48,6 +48,9 @@ bench: install ## measure against a peer, and write bench/results.md
 bench-faults: install ## five minutes of mail while the real engines fail in turn, and write bench/faults.md
 	@node bench/faults.ts
 
+bench-flood: install ## thousands of idle and slow sessions, a hundred thousand NOOPs, and one mail after the other; writes bench/flood.md
+	@node bench/flood.ts
+
 install: node_modules/.installed
 
 node_modules/.installed: runtime/node_modules/.installed package-lock.json
@@ -62,4 +65,4 @@ runtime/node_modules/.installed: runtime/package-lock.json
 	@cd runtime && $(NPM) ci --ignore-scripts >&2
 	@touch $@
 
-.PHONY: help run test engines test-engines check static fix fuzz docs bench bench-faults install
+.PHONY: help run test engines test-engines check static fix fuzz docs bench bench-faults bench-flood install

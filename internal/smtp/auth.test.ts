@@ -66,6 +66,8 @@ describe('on the submission listener', () => {
     expect(await once('open sesame')).toBe('454 4.7.0')
     expect(checks).toHaveLength(20)
     expect(await bed.registry.metrics()).toContain('smtp_auth_attempts_total{result="limited"} 1')
+    ahead = 500_000
+    expect(await once('open sesame')).toBe('454 4.7.0')
     ahead = 600_001
     expect(await once('open sesame')).toBe('235 2.7.0')
   })

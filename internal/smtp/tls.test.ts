@@ -1,15 +1,17 @@
 // TLS as real clients see it: certificates by name, certificates that change, handshakes that never end.
 
 import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { Registry } from '@prometheus-io/client'
 import { createTransport } from 'nodemailer'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { openBed, type Bed, type BedOptions } from './testing/bed.ts'
 import { makePair } from './testing/certificates.ts'
 import { Client } from './testing/client.ts'
-import type { KeyPair } from './smtp.ts'
+import { openCertificates, type KeyPair } from './smtp.ts'
 
 let dir: string
 let bed: Bed
@@ -80,6 +82,21 @@ describe('a certificate that changes', () => {
     expect(Math.abs(expiry - Date.now() / 1000 - 90 * 86_400)).toBeLessThan(3600)
   })
 
+  test('is looked for every five seconds', async () => {
+    const stop = new AbortController()
+    const registry = new Registry()
+    const sleptMs: number[] = []
+    const sleep = async (ms: number) => {
+      if (sleptMs.push(ms) === 1) replace(makePair(dir, 'fresh', ['new.example']))
+      else stop.abort()
+    }
+    const silent = { info() {}, warn() {} }
+    const clock = { now: () => Date.now(), sleep }
+    await (await openCertificates({ pairs: [pair], registry, clock, log: silent })).follow(stop.signal)
+    expect(sleptMs).toEqual([5000, 5000])
+    expect(await registry.metrics()).toContain('\nmail_ingest_tls_reloads_total{result="ok"} 1\n')
+  })
+
   const fresh = () => makePair(dir, 'fresh', ['new.example'])
   test.each<[string, () => void]>([
     ['whose key is another’s', () => copyFileSync(fresh().cert, pair.cert)],
@@ -128,26 +145,39 @@ test('TLS 1.2 and 1.3 are spoken, TLS 1.1 is not (RFC 8996 5)', async () => {
   expect(await metric('smtp_tls_handshakes_total{version="1.2",result="ok"} 1')).toBe(true)
 })
 
+test('where TLS comes first, a session too many costs no handshake', async () => {
+  bed = await openBed({ listener: 'smtps', limits: { sessionsMax: 1 } })
+  const first = new Client(bed.port)
+  await once(first.socket, 'connect')
+  await first.secure()
+  await first.hello()
+  expect(await new Client(bed.port).reply()).toBeUndefined()
+  expect(await metric('smtp_tls_handshakes_total{version="1.3",result="ok"} 1')).toBe(true)
+  expect(await metric('smtp_connections_total{listener="smtps",outcome="limit"} 1')).toBe(true)
+  expect(await metric('rate_limited_total{limiter="sessions"} 1')).toBe(true)
+  first.socket.destroy()
+})
+
 describe('nobody is waited for', () => {
-  const cases: [string, BedOptions, string[], string][] = [
-    ['a handshake', { tls: true }, ['EHLO c', 'STARTTLS'], '\x16'],
-    ['a handshake of implicit TLS', { listener: 'smtps' }, [], '\x16'],
-    ['a PROXY header', { proxies: ['127.0.0.1'] }, [], 'PROXY '],
+  const cases: [string, number, BedOptions, string[], string][] = [
+    ['a handshake', 30, { tls: true }, ['EHLO c', 'STARTTLS'], '\x16'],
+    ['a handshake of implicit TLS', 30, { listener: 'smtps' }, [], '\x16'],
+    ['a PROXY header', 5, { proxies: ['127.0.0.1'] }, [], 'PROXY '],
   ]
-  test.each(cases)('who never ends %s', async (_what, options, lines, start) => {
-    let ahead = 0
-    bed = await openBed({
-      ...options,
-      limits: { idleTimeoutMs: 100, sessionTimeoutMs: 3_600_000 },
-      monotonic: () => performance.now() + ahead,
-    })
+  test.each(cases)('who never ends %s has %d seconds', async (_what, seconds, options, lines, start) => {
+    let nowMs = 0
+    const limits = { idleTimeoutMs: 100, sessionTimeoutMs: 3_600_000 }
+    bed = await openBed({ ...options, limits, monotonic: () => nowMs })
     const client = new Client(bed.port)
     if (lines.length > 0) await client.reply()
     for (const line of lines) await client.say(line)
     client.send(start)
-    await new Promise((resolve) => setTimeout(resolve, 150))
-    expect(bed.door.sessions()).toBe(1)
-    ahead = 30_001
+    for (const atMs of [0, seconds * 1000]) {
+      nowMs = atMs
+      await new Promise((resolve) => setTimeout(resolve, 150))
+      expect(bed.door.sessions()).toBe(1)
+    }
+    nowMs += 1
     await client.closed
     expect(await client.reply()).toBeUndefined()
   })
