@@ -19,6 +19,8 @@ const FLOODERS = 20
 /** Fewer than a listening socket keeps waiting. */
 const CONNECTING = 100
 const OCTET_MS = 1000
+/** Slow ones are not in step with each other. */
+const SHARES = 100
 
 if (!isMainThread && parentPort !== null) {
   const port = parentPort
@@ -44,7 +46,11 @@ async function standing({ port, to, idle, slow }: Flood): Promise<Socket[]> {
     socket.write(`MAIL FROM:<ann@sender.example>\r\nRCPT TO:<${to}>\r\nDATA\r\n`)
     while (!/^354 /m.test(await replyOf(socket)));
   }
-  setInterval(() => slowOnes.forEach((socket) => socket.write('x')), OCTET_MS)
+  let turn = 0
+  setInterval(() => {
+    turn = (turn + 1) % SHARES
+    for (let nth = turn; nth < slowOnes.length; nth += SHARES) slowOnes[nth]?.write('x')
+  }, OCTET_MS / SHARES)
   return sockets
 }
 

@@ -65,7 +65,9 @@ describe('on the submission listener', () => {
     }
     expect(await once('open sesame')).toBe('454 4.7.0')
     expect(checks).toHaveLength(20)
-    expect(await bed.registry.metrics()).toContain('smtp_auth_attempts_total{result="limited"} 1')
+    const counted = await bed.registry.metrics()
+    for (const count of ['ok"} 10', 'denied"} 10', 'limited"} 1'])
+      expect(counted).toContain(`smtp_auth_attempts_total{result="${count}\n`)
     ahead = 500_000
     expect(await once('open sesame')).toBe('454 4.7.0')
     ahead = 600_001
@@ -120,6 +122,13 @@ test('attempts: bounded in memory, whoever tries', () => {
   expect(attempts.begin('192.0.2.1')).toBe(false)
   for (let n = 0; n < 10_000; n += 1) attempts.begin(`10.${n >> 16}.${(n >> 8) & 255}.${n & 255}`)
   expect(attempts.begin('192.0.2.1')).toBe(true)
+})
+
+test('attempts: a whole /64 is one network, and no more than that', () => {
+  const attempts = new Attempts({ monotonic: () => 0 })
+  for (let turn = 1; turn <= 10; turn += 1) attempts.begin(`2001:db8::${turn}`)
+  expect(attempts.begin('2001:db8::ffff')).toBe(false)
+  expect(attempts.begin('2001:db8:0:1::1')).toBe(true)
 })
 
 test('turns: two at a time, in order; 64 wait, more are sent away; a failure gives its turn on', async () => {
