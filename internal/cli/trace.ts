@@ -84,7 +84,9 @@ const SPOOL_STATES: Record<WaitingJson['state'], string> = {
   aside: 'set aside',
 }
 
-const unique = (texts: readonly string[]): string[] => [...new Set(texts)]
+const unique = (texts: readonly (string | undefined)[]): string[] => [
+  ...new Set(texts.filter((text) => text !== undefined)),
+]
 
 async function messagesOf(context: Context, entryIds: readonly string[]): Promise<MessageJson[]> {
   const found = await Promise.all(entryIds.map((each) => findMessages(context, each)))
