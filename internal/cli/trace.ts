@@ -109,7 +109,7 @@ const describe = (stored: Stored | undefined) =>
 /** The life as text: where it came in, what it is now, where its bytes are, what was told about it. */
 async function told({ output }: Call, life: Life): Promise<void> {
   const line = (text: string) => output.line(printable(text))
-  await line(`entry    ${life.entryIds.join(', ')}`)
+  if (life.entryIds.length > 0) await line(`entry    ${life.entryIds.join(', ')}`)
   await line(`trace    ${life.traceIds.join(', ')}`)
   for (const each of life.spool) {
     const from = `from <${each.mailFrom}> at ${each.client}, ${sizeText(each.sizeBytes)}`
