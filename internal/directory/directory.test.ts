@@ -54,6 +54,7 @@ const mailboxes = [
   mailbox('ann@quiet.example'),
   mailbox('off@quiet.example', 'acme', false),
   mailbox('ann@quiet-tiny.example', 'tiny'),
+  mailbox('guest@quiet-tiny.example', 'acme'),
 ]
 
 const lookups: Lookups = {
@@ -212,7 +213,7 @@ describe('whom a refusal concerns', () => {
     ['nobody@mail.example', undefined, 'a domain that tenants share'],
     ['info@mail.example', 'tiny', 'a mailbox there'],
     ['x@elsewhere.example', undefined, 'not ours'],
-    ['ann@quiet-tiny.example', 'tiny', 'who is there is not told'],
+    ['guest@quiet-tiny.example', 'tiny', 'who is there is not told, not even by who hears of it'],
     ['ann@quiet-shared.example', undefined, 'who is there is not told, and nobody has the domain'],
   ])('%s: %s (%s)', (address, want, _why) => {
     const [local = '', name = ''] = address.split('@')
