@@ -231,7 +231,7 @@ describe('mail that is refused', () => {
       ['mailboxes', 'add', 'ann@acme.example', '--tenant', 'acme'],
     ]) {
       const { status, stderr } = await ingestctl(system.dataDir, line)
-      expect({ line, status, stderr: status === 0 ? '' : stderr.toString() }).toMatchObject({ status: 0 })
+      expect({ line, status, stderr }).toMatchObject({ status: 0 })
     }
     /** Refusals until the directory knew the mailbox: told as well. */
     let early = 0

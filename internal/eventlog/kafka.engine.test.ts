@@ -173,7 +173,7 @@ test('a cluster that has no topic of refusals yet takes the events of mail, and 
   await makeTopics(kafka, { prefix, partitions: 2 })
   await expect.poll(() => log.append([refused]).then(() => 'taken', String), { timeout: 30_000 }).toBe('taken')
   const ends = await log.ends('mail.refusals.v1')
-  expect(ends.map(({ offset }) => offset).toSorted()).toEqual([0, 1])
+  expect(ends.reduce((sum, { offset }) => sum + offset, 0)).toBe(1)
   await log.close()
   await admin.disconnect()
 }, 120_000)

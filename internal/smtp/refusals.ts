@@ -96,7 +96,9 @@ export class Refusals {
   flush(all = false): void {
     const nowMs = this.#options.clock.monotonic()
     for (const { refusal, suppressed } of this.#ready.splice(0)) this.#note(refusal, suppressed)
-    for (const [kind, { refusal, count }] of [...this.#held]) {
+    // What the spool drops is held anew meanwhile, for the next call.
+    const held = [...this.#held]
+    for (const [kind, { refusal, count }] of held) {
       if (!all && !this.#rates.take(kind, nowMs)) continue
       this.#held.delete(kind)
       this.#note(refusal, count - 1)

@@ -22,7 +22,7 @@ export interface RefusalsOptions {
   /** `source` of the events. */
   source: string
   target: Target
-  done(id: string): Promise<void>
+  done: (id: string) => Promise<void>
   /** Told of what no further try mends: bugs, and a spool that cannot be told. */
   failed(error: unknown): void
 }
