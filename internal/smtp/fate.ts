@@ -2,16 +2,8 @@
 
 import { traceIdOf } from '../envelope/envelope.ts'
 import type { House } from './house.ts'
-import type { Fate } from './metrics.ts'
+import { FATE_MESSAGES, type Fate } from './metrics.ts'
 import { tenantsOf, type Transaction } from './transaction.ts'
-
-const MESSAGES: Record<Fate['result'], string> = {
-  accepted: 'message accepted',
-  tempfail: 'message deferred',
-  reject: 'message refused',
-  aborted: 'transaction given up by the client',
-  timeout: 'transaction timed out',
-}
 
 /** `client`: its address, and the name that it logged in with. `more` fields for the log. */
 export function settleFate(
@@ -35,7 +27,7 @@ export function settleFate(
     reason: fate.reason,
     ...more,
   }
-  log.info(fields, MESSAGES[fate.result])
+  log.info(fields, FATE_MESSAGES[fate.result])
   transaction.span.end({
     entry_id: transaction.entryId,
     bytes: octets,

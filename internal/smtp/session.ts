@@ -27,7 +27,7 @@ import { settleFate } from './fate.ts'
 import type { Greeted, House, Peer } from './house.ts'
 import { scanInline } from './inline-scan.ts'
 import { swallow, type Intake } from './intake.ts'
-import { FATE_MESSAGES, refused, type Fate } from './metrics.ts'
+import { refused, type Fate } from './metrics.ts'
 import { judge, listed } from './policy.ts'
 import { hello, reply, REPLIES, type Reply, type ReplyName } from './replies.ts'
 import {
