@@ -83,7 +83,7 @@ test('a log that takes no refusals holds up no mail, and gets them when it does'
   await rig.note([refusal(1), refusal(2)])
   await rig.accept([{ n: 1 }])
   const life = await rig.life({ append: failing(away), concurrency: 1 })
-  await expect.poll(async () => (await rig.there()).events.length).toBe(2)
+  await expect.poll(async () => (await rig.there()).events.length, { timeout: 15_000 }).toBe(2)
   expect(life.problem()).toBeUndefined()
   expect(await life.registry.metrics()).toContain('circuit_breaker_open{target="refusals"} 1')
   away.is = false
@@ -100,7 +100,7 @@ test('of more than may wait those that have waited longest are let go, and count
   await rig.note(Array.from({ length: 700 }, (_, n) => refusal(n)))
   await rig.accept([{ n: 1 }])
   const life = await rig.life({ append: failing(away) })
-  await expect.poll(async () => (await rig.there()).events.length).toBe(2)
+  await expect.poll(async () => (await rig.there()).events.length, { timeout: 15_000 }).toBe(2)
   expect(await life.registry.metrics()).toContain('mail_ingest_refusals_lost_total 199')
   away.is = false
   await life.drained()
