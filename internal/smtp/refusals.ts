@@ -29,6 +29,7 @@ export const REFUSAL_REASONS: Readonly<Record<RefusalReason, string>> = {
   policy_dmarc: "the tenant's policy: the domain in From asks to reject it",
   policy_unauthenticated: "the tenant's policy: neither SPF nor DKIM says who sent it",
   policy_sender: 'the tenant blocks this sender',
+  policy_unreachable: "the tenant's policy: no mail reaches the sender's domain",
   malware: 'the scanner found malware',
   syntax: 'a command that cannot be read',
   bare_lf: 'CR or LF outside CRLF in the content',
