@@ -101,6 +101,7 @@ export async function topicsOf(config: Config, { clock, log }: Parts): Promise<T
     retentionMs: {
       'mail.ingest.v1': config.kafkaIngestRetentionDays * DAY_MS,
       'mail.messages.v1': config.kafkaMessagesRetentionDays * DAY_MS,
+      'mail.refusals.v1': config.kafkaRefusalsRetentionDays * DAY_MS,
       deadLetters: config.kafkaDeadLetterRetentionDays * DAY_MS,
     },
   }

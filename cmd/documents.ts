@@ -8,7 +8,11 @@ import { eventCatalogueMarkdown } from '../internal/eventlog/catalogue.ts'
 import { asyncapiText } from '../internal/eventlog/asyncapi.ts'
 import { schemaFiles } from '../internal/eventlog/eventlog.ts'
 import { QUARANTINE_MEANINGS } from '../internal/indexer/indexer.ts'
+import { REFUSAL_REASONS } from '../internal/smtp/smtp.ts'
 import { VERSION } from './version.ts'
+
+/** Whose tables of reasons docs/events.md shows. */
+const REASONS = { 'Reasons of quarantine': QUARANTINE_MEANINGS, 'Reasons of refusal': REFUSAL_REASONS }
 
 /** A file by its path from the root. */
 export interface GeneratedFile {
@@ -21,7 +25,7 @@ export function generatedFiles(): GeneratedFile[] {
     { path: 'docs/settings.md', text: settingsMarkdown() },
     { path: 'deploy/env.example', text: envExample() },
     { path: 'docs/cli.md', text: cliReferenceMarkdown(buildProgram(nothing())) },
-    { path: 'docs/events.md', text: eventCatalogueMarkdown(QUARANTINE_MEANINGS) },
+    { path: 'docs/events.md', text: eventCatalogueMarkdown(REASONS) },
     ...schemaFiles(),
     { path: 'schemas/asyncapi.json', text: asyncapiText() },
   ]

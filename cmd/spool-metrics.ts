@@ -8,7 +8,7 @@ const RECOVERED = ['requeued', 'partial', 'corrupt'] as const
 
 /** Declares the metrics: the observer to open the writer with, and what to call with the open writer. */
 export function spoolMetrics(registry: Registry): {
-  observe: Pick<SpoolObserver, 'fsync' | 'recovered'>
+  observe: Pick<SpoolObserver, 'fsync' | 'recovered' | 'notesDropped'>
   watch(writer: Pick<SpoolWriter, 'stats'>): void
 } {
   const registers = [registry]
@@ -24,11 +24,17 @@ export function spoolMetrics(registry: Registry): {
     labelNames: ['outcome'] as const,
     registers,
   })
+  const dropped = new Counter({
+    name: 'mail_ingest_spool_notes_dropped_total',
+    help: 'Refusals that the spool had taken and that did not get on the disk.',
+    registers,
+  })
   for (const outcome of RECOVERED) recovered.inc({ outcome }, 0)
   return {
     observe: {
       fsync: (ms) => fsync.observe(ms / 1000),
       recovered: (outcome, count) => recovered.inc({ outcome }, count),
+      notesDropped: (notes) => dropped.inc(notes),
     },
     watch: (writer) => {
       gauge('mail_ingest_spool_poisoned', 'Whether a disk error has closed the spool to new mail: 0 or 1.', () =>

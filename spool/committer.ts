@@ -1,5 +1,6 @@
 // The one place that appends to the log. All frames that wait go out in one write and one fdatasync, then each commit resolves; while
-// one sync runs, the next batch gathers. So there is no timer, and the disk sets the pace.
+// one sync runs, the next batch gathers. So there is no timer, and the disk sets the pace. Notes go out between batches, in a write of their
+// own and without a sync, so that none can fail a commit for want of its few bytes.
 import type { SpoolClock, SpoolObserver } from './contract.ts'
 import { isNoSpace, isShortage, SpoolError, textOf } from './fault.ts'
 import type { Fs, FsFile } from './fs.ts'
@@ -59,14 +60,20 @@ interface OpenSegment {
   segment: Segment
   file: FsFile
   path: string
-  /** Everything before it is durable. 0: not even the segment's name is. */
-  committed: number
+  /** Where the next frame goes: the end of the last whole one. */
+  end: number
+  /** The segment's name is durable. */
+  named: boolean
+  /** Notes are behind the last sync. */
+  unsynced: boolean
 }
 
 export class Committer {
   readonly #options: CommitterOptions
   #queue: Waiting[] = []
   #queuedBytes = 0
+  #notes: Buffer[] = []
+  #notesBytes = 0
   #running: Promise<void> | undefined
   #open: OpenSegment | undefined
   #sequence: number
@@ -97,8 +104,19 @@ export class Committer {
     return new Promise((resolve, reject) => {
       this.#queue.push({ frame, resolve, reject })
       this.#queuedBytes += frame.length
-      this.#running ??= this.#run().finally(() => (this.#running = undefined))
+      this.#start()
     })
+  }
+
+  /** Writes the frame soon, without a sync. False: it is dropped. */
+  note(frame: Buffer): boolean {
+    const { poison, limits } = this.#options
+    if (poison.error !== undefined || this.#closed) return false
+    if (this.#notesBytes + frame.length > limits.notesBytesMax) return false
+    this.#notes.push(frame)
+    this.#notesBytes += frame.length
+    this.#start()
+    return true
   }
 
   /** Begins a segment of its own without waiting for a frame, so that a reader knows the one before it to be complete. */
@@ -119,20 +137,44 @@ export class Committer {
     }
   }
 
+  #start(): void {
+    this.#running ??= this.#run().finally(() => (this.#running = undefined))
+  }
+
   async #run(): Promise<void> {
     await Promise.resolve() // commits of the same moment share the first write
-    while (this.#queue.length > 0) {
-      const batch = this.#takeBatch()
-      try {
-        await this.#append(batch.map(({ frame }) => frame))
-        this.committedMessages += batch.length
-        for (const { resolve } of batch) resolve()
-        this.#options.observe.committed?.(batch.length)
-      } catch (error) {
-        const rejected = error instanceof Error ? error : new Error(textOf(error))
-        for (const { reject } of batch) reject(rejected)
-        if (this.#options.poison.error !== undefined) this.#rejectAll(this.#options.poison.error)
-      }
+    while (this.#queue.length > 0 || this.#notes.length > 0) {
+      if (this.#queue.length > 0) await this.#commitBatch(this.#takeBatch())
+      if (this.#notes.length > 0) await this.#writeNotes()
+    }
+  }
+
+  async #commitBatch(batch: Waiting[]): Promise<void> {
+    try {
+      await this.#append(batch.map(({ frame }) => frame))
+      this.committedMessages += batch.length
+      for (const { resolve } of batch) resolve()
+      this.#options.observe.committed?.(batch.length)
+    } catch (error) {
+      const rejected = error instanceof Error ? error : new Error(textOf(error))
+      for (const { reject } of batch) reject(rejected)
+      if (this.#options.poison.error !== undefined) this.#rejectAll(this.#options.poison.error)
+    }
+  }
+
+  /** Never rejects: a note that cannot be written is dropped. An error that leaves the disk in doubt ends writing as any other does. */
+  async #writeNotes(): Promise<void> {
+    const { observe, poison } = this.#options
+    const notes = this.#notes
+    this.#notes = []
+    this.#notesBytes = 0
+    try {
+      const open = await this.#write(notes)
+      open.unsynced = true
+      observe.committed?.(notes.length)
+    } catch {
+      observe.notesDropped?.(notes.length)
+      if (poison.error !== undefined) this.#rejectAll(poison.error)
     }
   }
 
@@ -156,18 +198,23 @@ export class Committer {
   }
 
   async #append(frames: Buffer[]): Promise<void> {
+    await this.#makeDurable(await this.#write(frames))
+  }
+
+  /** Appends the frames to a segment that has room, and resolves with that; they are not durable then. */
+  async #write(frames: Buffer[]): Promise<OpenSegment> {
     const bytes = frames.reduce((sum, frame) => sum + frame.length, 0)
     const open = await this.#segmentFor(bytes)
     for (const frame of frames) sealFrame(frame, open.segment.salt)
-    const pieces = open.committed === 0 ? [encodeSegmentHeader(open.segment), ...frames] : frames
+    const pieces = open.end === 0 ? [encodeSegmentHeader(open.segment), ...frames] : frames
     try {
-      await writeAll(open.file, pieces, open.committed)
+      await writeAll(open.file, pieces, open.end)
     } catch (error) {
       if (isNoSpace(error)) throw await this.#cutBack(open, error)
       throw this.#options.poison.by(error)
     }
-    await this.#makeDurable(open)
-    open.committed += pieces.reduce((sum, piece) => sum + piece.length, 0)
+    open.end += pieces.reduce((sum, piece) => sum + piece.length, 0)
+    return open
   }
 
   async #makeDurable(open: OpenSegment): Promise<void> {
@@ -175,18 +222,22 @@ export class Committer {
     const start = clock.monotonic()
     try {
       await open.file.datasync()
-      if (open.committed === 0) await fs.syncDirectory(log)
+      if (!open.named) await fs.syncDirectory(log)
     } catch (error) {
       throw poison.by(error)
     }
+    open.named = true
+    open.unsynced = false
     observe.fsync?.(clock.monotonic() - start)
   }
 
   async #segmentFor(bytes: number): Promise<OpenSegment> {
     const open = this.#open
-    const fits = open !== undefined && open.committed + bytes <= this.#options.limits.segmentBytes
-    if (open !== undefined && (fits || open.committed <= SEGMENT_HEADER_BYTES)) return open
+    const fits = open !== undefined && open.end + bytes <= this.#options.limits.segmentBytes
+    if (open !== undefined && (fits || open.end <= SEGMENT_HEADER_BYTES)) return open
     await this.#options.ledger.verifyHome()
+    // Only the newest segment may end in bytes that a crash has torn.
+    if (open?.unsynced === true) await this.#makeDurable(open)
     const next = await this.#create()
     this.#open = next
     try {
@@ -204,7 +255,7 @@ export class Committer {
     try {
       const file = await fs.open(path, 'create')
       this.#sequence++
-      return { segment, file, path, committed: 0 }
+      return { segment, file, path, end: 0, named: false, unsynced: false }
     } catch (error) {
       if (!isShortage(error)) throw poison.by(error)
       if (isNoSpace(error)) ledger.ranOut()
@@ -213,17 +264,17 @@ export class Committer {
   }
 
   /**
-   * Takes back what the failed write left behind the last committed frame. The next batch gets a new segment, since a reader may already
-   * have passed the cut; a segment without a committed frame goes altogether.
+   * Takes back what the failed write left behind the last whole frame. The next batch gets a new segment, since a reader may already
+   * have passed the cut; a segment without a whole frame goes altogether.
    */
   async #cutBack(open: OpenSegment, cause: unknown): Promise<SpoolError> {
     const { fs, ledger, poison } = this.#options
     ledger.ranOut()
     this.#open = undefined
     try {
-      if (open.committed === 0) await fs.unlink(open.path)
+      if (open.end === 0) await fs.unlink(open.path)
       else {
-        await open.file.truncate(open.committed)
+        await open.file.truncate(open.end)
         await open.file.datasync()
       }
       await open.file.close()

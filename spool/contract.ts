@@ -19,8 +19,10 @@ export interface SpoolObserver {
   fsync(ms: number): void
   /** At openWriter, once for each outcome. */
   recovered(outcome: RecoveryOutcome, count: number): void
-  /** So many entries have become durable. A reader in the same process is woken from here. */
+  /** So many entries have become durable, or notes readable. A reader in the same process is woken from here. */
   committed(entries: number): void
+  /** So many notes that note() took were dropped after all. */
+  notesDropped(notes: number): void
   /** The writer takes nothing more until a restart. */
   poisoned(error: Error): void
   /** Something on disk is not as it should be; `what` is a sentence with file and offset. */
@@ -82,6 +84,12 @@ export interface SpoolWriter {
   check(bytes: number): Promise<void>
   /** A body on its way in. `id` is a UUID in lower case that was never used before; throws TypeError for anything else. */
   begin(id: string): Draft
+  /**
+   * Takes a small fact along in the log, in order with the entries, without a sync: a crash may take it, and nobody waits for it. Any JSON of
+   * at most noteBytesMax; RangeError beyond that. False: dropped, since the disk is not far from full, or notes wait already, or nothing is
+   * written any more.
+   */
+  note(id: string, note: object): boolean
   stats(): SpoolStats
   /** Refuses new work, waits for commits under way, unlocks. Idempotent. */
   close(): Promise<void>
@@ -99,8 +107,16 @@ export interface SpoolEntry {
   open(): Readable
 }
 
+/** What note() took. */
+export interface SpoolNote {
+  id: string
+  note: unknown
+  /** Wall clock of note(), milliseconds since 1970. */
+  receivedAt: number
+}
+
 export interface ReaderStats {
-  /** Entries in the log that are not done, also those that have not been yielded yet. */
+  /** Entries in the log that are not done, also those that have not been yielded yet; no notes, here and below. */
   pendingMessages: number
   pendingBytes: number
   /** Wall clock of the oldest entry yielded and not done, milliseconds since 1970. */
@@ -110,7 +126,7 @@ export interface ReaderStats {
 
 export interface SpoolReader {
   /** Follows the log in order until `signal` aborts, then ends without error. One iteration at a time. Rejects `poisoned` or `closed`. */
-  entries(signal: AbortSignal): AsyncIterable<SpoolEntry>
+  entries(signal: AbortSignal): AsyncIterable<SpoolEntry | SpoolNote>
   /** Cuts the wait at the end of the log short. */
   wake(): void
   /** The next stage holds it durably. Resolves also if unknown. */

@@ -1,7 +1,7 @@
 // The power goes after every change that every workload makes to the disk; what was not synced survives in every bounded choice of
 // parts. Then a recovery, in which the power goes again, and the oracle: what the outside was told against what is there.
 import { expect, test } from 'vitest'
-import type { SpoolEntry } from './contract.ts'
+import type { SpoolEntry, SpoolNote } from './contract.ts'
 import { inspect } from './inspect.ts'
 import { MemFs, type Pending } from './memfs.ts'
 import { openReader } from './reader.ts'
@@ -56,12 +56,21 @@ async function check(disk: MemFs, told: Told, { limits, readerFirst }: Checking)
     if (!(await bodyOf(entry)).equals(sent.body)) throw new Error(`${entry.id} is not what was sent`)
     seen.add(entry.id)
   }
+  let lastNote = -1
+  const noted = async ({ id, note }: SpoolNote) => {
+    const at = told.noted.indexOf(id)
+    if (at === -1 || JSON.stringify(note) !== JSON.stringify({ n: Number.parseInt(id.slice(-4), 16) }))
+      throw new Error(`${id} is not what was noted`)
+    if (at < lastNote) throw new Error(`${id} is out of its order`)
+    lastNote = at
+    seen.add(id)
+  }
   let reader = readerFirst ? await openReader(options) : undefined
-  if (reader !== undefined) await drain(reader, options.clock, read)
+  if (reader !== undefined) await drain(reader, options.clock, read, noted)
   const writer = await openWriter(options)
   reader ??= await openReader(options)
   await put(writer, later)
-  await drain(reader, options.clock, read)
+  await drain(reader, options.clock, read, noted)
   for (const id of [...told.acknowledged.keys(), later.id]) {
     if (seen.has(id) || told.done.has(id)) continue
     if (!told.aside.has(id)) throw new Error(`${id} was acknowledged and is lost`)

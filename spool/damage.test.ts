@@ -167,7 +167,7 @@ test('a segment of an unknown format version is left alone, and the others are d
   await file.write([bytes], 0)
   const { whole, damaged } = await delivered(spool.options)
   expect(whole).toEqual(sent)
-  expect(damaged.some((what) => what.includes('format version 2'))).toBe(true)
+  expect(damaged.some((what) => what.includes('format version 3'))).toBe(true)
   expect(spool.disk.bytes(foreign)).toEqual(bytes)
 })
 
@@ -182,9 +182,9 @@ test('while a segment of another version is there, bodies that it may name stay'
 
 function foreignSegment(salt: Buffer): Buffer {
   const bytes = encodeSegmentHeader({ name: '', sequence: 3, salt })
-  bytes.writeUInt16LE(2, 8)
+  bytes.writeUInt16LE(3, 8)
   bytes.writeUInt32LE(crc32(bytes.subarray(0, 60)), 60)
-  return Buffer.concat([bytes, Buffer.from('whatever version 2 has here')])
+  return Buffer.concat([bytes, Buffer.from('whatever version 3 has here')])
 }
 
 test('verify finds nothing where nothing is wrong', async () => {

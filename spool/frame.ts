@@ -1,4 +1,5 @@
-// One entry on disk: a header of fixed size, the envelope as JSON, and the body, unless that is in a file of its own.
+// One entry on disk: a header of fixed size, the envelope as JSON, and the body, unless that is in a file of its own. A note is a frame whose
+// envelope is all there is.
 //
 //   0 magic 4 | 4 version 1 | 5 kind 1 | 6 zero 2 | 8 salt 16 | 24 id 16 | 40 received, ms 8 | 48 envelope length 4 | 52 inline length 4
 //   56 body size 8 | 64 SHA-256 of the body 32 | 96 CRC-32 of envelope and inline body 4 | 100 CRC-32 of the header so far 4
@@ -10,14 +11,14 @@ export const FRAME_VERSION = 1
 export const HEADER_BYTES = 104
 export const SALT_BYTES = 16
 const MAGIC = Buffer.from('SPLF')
-const KINDS = ['inline', 'large'] as const
+const KINDS = ['inline', 'large', 'note'] as const
 const SALT_AT = 8
 const CRC_AT = 100
 /** No envelope on disk is longer: what a reader must be ready to hold. */
 export const ENVELOPE_BYTES_LIMIT = 16 * 1024 * 1024
 
 export interface FrameHeader {
-  /** A large body is in large/<id>. */
+  /** A large body is in large/<id>; a note has none. */
   kind: (typeof KINDS)[number]
   id: string
   receivedAt: number
@@ -45,6 +46,14 @@ export const isId = (id: string) => UUID.test(id)
 
 function idOf(hex: string): string {
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`
+}
+
+/** A note without its salt, as encodeFrame() makes an entry. */
+export function encodeNote(note: { id: string; receivedAt: number; json: Uint8Array }): Buffer {
+  const { id, receivedAt, json: envelope } = note
+  const bytes = encodeFrame({ id, receivedAt, envelope, body: [], bodyBytes: 0, sha256: new Uint8Array(32) })
+  bytes[5] = KINDS.indexOf('note')
+  return bytes
 }
 
 /** The frame without its salt: sealFrame() completes it once the segment is known that it goes to. */

@@ -4,7 +4,7 @@ import type { Readable } from 'node:stream'
 import type { AsideRecord } from './aside.ts'
 import { asideIds, asideNames, TORN_TAIL } from './aside.ts'
 import { bodyPlace, openBody, type BodyPlace } from './body.ts'
-import type { SpoolEntry } from './contract.ts'
+import type { SpoolEntry, SpoolNote } from './contract.ts'
 import { isMissing, textOf } from './fault.ts'
 import type { Fs } from './fs.ts'
 import { HEADER_BYTES } from './frame.ts'
@@ -43,6 +43,8 @@ export interface Inspection {
   /** Entries in the log, oldest first; with `done`, also those that are done and not removed yet. */
   entries(options?: { done?: boolean }): AsyncIterable<InspectedEntry>
   aside(): AsyncIterable<AsideEntry>
+  /** Notes in the log that are not done, oldest first. */
+  notes(): AsyncIterable<SpoolNote>
   /** In any state; undefined if nothing in the directory is about it. */
   find(id: string): Promise<InspectedEntry | undefined>
   /** Bytes of the log that failed their checksum and are kept in aside/, until a person removes them. Torn tails are none. */
@@ -58,6 +60,7 @@ export function inspect({ fs, dir }: { fs: Fs; dir: string }): Inspection {
   return {
     entries: ({ done = false } = {}) => entries(fs, layout, done),
     aside: () => aside(fs, layout),
+    notes: () => notes(fs, layout),
     find: (id) => find(fs, layout, id),
     damaged: () => damaged(fs, layout),
     verify: ({ bodies = false } = {}) => verify(fs, layout, bodies),
@@ -102,7 +105,18 @@ async function* segmentLog(
 
 async function* entries(fs: Fs, layout: Layout, withDone: boolean): AsyncGenerator<InspectedEntry> {
   for await (const { found, isDone } of log(fs, layout)) {
-    if (found.kind === 'frame' && (withDone || !isDone)) yield inspected(fs, layout, found.frame, isDone)
+    if (isEntry(found) && (withDone || !isDone)) yield inspected(fs, layout, found.frame, isDone)
+  }
+}
+
+const isEntry = (found: Found): found is Found & { kind: 'frame' } =>
+  found.kind === 'frame' && found.frame.kind !== 'note'
+
+async function* notes(fs: Fs, layout: Layout): AsyncGenerator<SpoolNote> {
+  for await (const { found, isDone } of log(fs, layout)) {
+    if (found.kind !== 'frame' || found.frame.kind !== 'note' || isDone) continue
+    const { id, envelope: note, receivedAt } = found.frame
+    yield { id, note, receivedAt }
   }
 }
 
@@ -172,7 +186,7 @@ async function find(fs: Fs, layout: Layout, id: string): Promise<InspectedEntry 
   const kept = await asideEntry(fs, layout, id)
   if (kept !== undefined) return kept
   for await (const { found, isDone } of log(fs, layout)) {
-    if (found.kind === 'frame' && found.frame.id === id) return inspected(fs, layout, found.frame, isDone)
+    if (isEntry(found) && found.frame.id === id) return inspected(fs, layout, found.frame, isDone)
   }
   return undefined
 }
@@ -189,7 +203,7 @@ async function* verify(fs: Fs, layout: Layout, bodies: boolean): AsyncGenerator<
     else if (found.kind === 'bad') yield* badFindings(file, found)
     else {
       unnamed.delete(found.frame.id)
-      if (!isDone) yield* bodyFindings(fs, layout, { frame: found.frame, file, bodies })
+      if (!isDone && isEntry(found)) yield* bodyFindings(fs, layout, { frame: found.frame, file, bodies })
     }
   }
   // A body that is on its way in has no frame yet.

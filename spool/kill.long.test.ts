@@ -60,6 +60,10 @@ async function follow(ms: number, seen: Map<string, number>): Promise<void> {
   const stop = new AbortController()
   const stopped = wait(ms).then(() => stop.abort())
   for await (const entry of reader.entries(stop.signal)) {
+    if ('note' in entry) {
+      await reader.done(entry.id)
+      continue
+    }
     await readWhole(entry)
     seen.set(entry.id, (seen.get(entry.id) ?? 0) + 1)
     await reader.done(entry.id)

@@ -62,6 +62,11 @@ export class Ledger {
     }
   }
 
+  /** As far as is known there is more space than is needed to take mail again: what can be done without, is not written below that. */
+  get plenty(): boolean {
+    return !this.#short && this.#left() >= this.#options.limits.freeResumeBytes
+  }
+
   async reserve(bytes: number): Promise<Reservation> {
     if (!Number.isSafeInteger(bytes) || bytes < 0) throw new RangeError(`cannot reserve ${bytes} bytes`)
     await this.#refresh()

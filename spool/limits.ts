@@ -19,6 +19,10 @@ export const LIMITS = {
   envelopeBytesMax: 4 * MIB,
   /** One write and one fdatasync carry at most this much, or one frame. */
   batchBytesMax: 8 * MIB,
+  /** A longer note is the caller's bug. */
+  noteBytesMax: 16 * KIB,
+  /** Notes waiting for their write; past it they are dropped. */
+  notesBytesMax: 1 * MIB,
   /** Frames waiting for the committer; past it commit() rejects `full`. */
   queueBytesMax: 128 * MIB,
   /** Entries the reader has yielded that are not done. */

@@ -238,7 +238,7 @@ export class MemFs implements Fs {
     return {
       read: async (into, offset) => {
         await this.#call('read', path)
-        return node.current.copy(into, 0, offset)
+        return node.current.copy(into, 0, Math.min(offset, node.current.length))
       },
       write: async (pieces, offset) => {
         const all = Buffer.concat(pieces)

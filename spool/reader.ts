@@ -1,7 +1,7 @@
 // The reader's side: yields entries in order, remembers what is done, and removes what is done.
 import { asideIds, isKept, keepBytes, keepEntry } from './aside.ts'
 import { bodyPlace, openBody } from './body.ts'
-import type { ReaderStats, SpoolEntry, SpoolOptions, SpoolReader } from './contract.ts'
+import type { ReaderStats, SpoolEntry, SpoolNote, SpoolOptions, SpoolReader } from './contract.ts'
 import { isShortage, SpoolError, textOf } from './fault.ts'
 import { Follow, type Item } from './follow.ts'
 import { layoutOf, makeLayout, sizeOf, syncLayout, type Layout } from './layout.ts'
@@ -89,7 +89,7 @@ class Reader implements SpoolReader {
     this.#counting = this.#count()
   }
 
-  async *entries(signal: AbortSignal): AsyncGenerator<SpoolEntry> {
+  async *entries(signal: AbortSignal): AsyncGenerator<SpoolEntry | SpoolNote> {
     const cut = () => this.wake()
     signal.addEventListener('abort', cut)
     try {
@@ -127,7 +127,7 @@ class Reader implements SpoolReader {
 
   stats(): ReaderStats {
     const { pendingMessages, pendingBytes } = this.#opened.survey
-    const [oldest] = this.#window.values()
+    const oldest = this.#window.values().find(([item]) => item?.frame.kind !== 'note')
     return {
       pendingMessages,
       pendingBytes,
@@ -207,7 +207,7 @@ class Reader implements SpoolReader {
       const { frame, tracked } = item
       this.#opened.position.done.set(frame.segment, tracked.done)
       this.#opened.survey.met(tracked.segment, frame)
-      const isWhole = frame.kind === 'inline' || (await this.#hasBody(item))
+      const isWhole = frame.kind !== 'large' || (await this.#hasBody(item))
       this.#held = undefined
       if (isWhole) return item
     }
@@ -245,12 +245,13 @@ class Reader implements SpoolReader {
     return false
   }
 
-  #yielded(item: Item): SpoolEntry {
-    const { id, envelope, bodyBytes, sha256, receivedAt } = item.frame
+  #yielded(item: Item): SpoolEntry | SpoolNote {
+    const { kind, id, envelope, bodyBytes, sha256, receivedAt } = item.frame
     const same = this.#window.get(id)
     if (same === undefined) this.#window.set(id, [item])
     else same.push(item)
     this.#windowEntries++
+    if (kind === 'note') return { id, note: envelope, receivedAt }
     const { options, layout } = this.#opened
     const open = () => openBody(options.fs, bodyPlace(layout, item.frame))
     return { id, envelope, sizeBytes: bodyBytes, sha256, receivedAt, open }

@@ -8,7 +8,9 @@ import type { Fs, FsFile } from './fs.ts'
 import { syncLayout, type Layout } from './layout.ts'
 import { readPosition, type Position } from './position.ts'
 import { listSegments, type Segment } from './segment.ts'
-import { Walk, type Found } from './walk.ts'
+import { Walk, type Found, type Frame } from './walk.ts'
+
+type Bad = Extract<Found, { kind: 'bad' }>
 
 interface RecoveryOptions {
   fs: Fs
@@ -26,6 +28,16 @@ export interface Recovered {
 export async function recover(options: RecoveryOptions): Promise<Recovered> {
   const recovery = new Recovery(options)
   return recovery.run()
+}
+
+/** The end of a segment from which on nothing is to be read. */
+interface Tail {
+  segment: Segment
+  file: FsFile
+  from: number
+  ids: string[]
+  size: number
+  isNewest: boolean
 }
 
 class Recovery {
@@ -69,11 +81,26 @@ class Recovery {
     }
     try {
       const walk = new Walk(file, segment, position.done.get(segment.name))
+      /** Bytes that are no frame, with nothing but notes behind them so far. */
+      let doubtful: Bad[] = []
       for (let found = await walk.next(true); found !== undefined; found = await walk.next(true)) {
-        if (!(await this.#found(found, segment, isNewest))) return
+        if (found.kind === 'foreign') return this.#leaveAlone(segment, found.version)
+        if (found.kind === 'bad') doubtful.push(found)
+        else if (found.frame.kind !== 'note') {
+          this.#entry(found.frame)
+          for (const bad of doubtful.splice(0)) await this.#bad(segment, bad, isNewest)
+        }
       }
       const size = await file.size()
-      if (size > walk.offset) await this.#tail({ segment, file, walk, size, isNewest })
+      const [torn] = doubtful
+      if (torn !== undefined && isNewest) {
+        // No sync covers notes: a crash may take one and leave the next. What was acknowledged has no such gap before it.
+        await this.#tail({ segment, file, from: torn.offset, ids: torn.ids, size, isNewest })
+      } else {
+        for (const bad of doubtful) await this.#bad(segment, bad, isNewest)
+        if (size > walk.offset)
+          await this.#tail({ segment, file, from: walk.offset, ids: walk.tailIds, size, isNewest })
+      }
       // What the process before wrote without living to sync it: no decision may rest on bytes that a power cut would take.
       if (isNewest) await file.datasync()
     } finally {
@@ -81,28 +108,24 @@ class Recovery {
     }
   }
 
-  /** False: leave this segment alone. */
-  async #found(found: Found, segment: Segment, isNewest: boolean): Promise<boolean> {
-    switch (found.kind) {
-      case 'frame':
-        this.#counts.requeued++
-        if (found.frame.kind === 'large') this.#unnamed.delete(found.frame.id)
-        return true
-      case 'bad':
-        this.#counts.corrupt++
-        this.#needsSegment ||= isNewest
-        await this.#keep({ segment: segment.name, reason: found.problem, ...found })
-        return true
-      case 'foreign':
-        this.#foreign = true
-        this.#options.observe.damaged?.(`${segment.name} has format version ${found.version}, which is left alone`)
-        return false
-    }
+  #entry(frame: Frame): void {
+    this.#counts.requeued++
+    if (frame.kind === 'large') this.#unnamed.delete(frame.id)
   }
 
-  async #tail(tail: { segment: Segment; file: FsFile; walk: Walk; size: number; isNewest: boolean }): Promise<void> {
-    const { segment, file, walk, size, isNewest } = tail
-    const { offset: from, tailIds: ids } = walk
+  async #bad(segment: Segment, bad: Bad, isNewest: boolean): Promise<void> {
+    this.#counts.corrupt++
+    this.#needsSegment ||= isNewest
+    await this.#keep({ segment: segment.name, reason: bad.problem, ...bad })
+  }
+
+  #leaveAlone(segment: Segment, version: number): void {
+    this.#foreign = true
+    this.#options.observe.damaged?.(`${segment.name} has format version ${version}, which is left alone`)
+  }
+
+  async #tail(tail: Tail): Promise<void> {
+    const { segment, file, from, ids, size, isNewest } = tail
     this.#counts[isNewest ? 'partial' : 'corrupt']++
     const reason = isNewest ? TORN_TAIL : 'no valid frame up to the end of the segment'
     const kept = await this.#keep({ segment: segment.name, offset: from, end: size, reason, ids })

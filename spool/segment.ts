@@ -8,7 +8,9 @@ import { crc32 } from 'node:zlib'
 import type { Fs } from './fs.ts'
 import { SALT_BYTES } from './frame.ts'
 
-export const FORMAT_VERSION = 1
+/** What is written. Since version 2 there are notes, which an older reader would take for damage. */
+export const FORMAT_VERSION = 2
+const READABLE: ReadonlySet<number> = new Set([1, FORMAT_VERSION])
 export const SEGMENT_HEADER_BYTES = 64
 const MAGIC = Buffer.from('SPOOLSEG')
 const CRC_AT = 60
@@ -47,6 +49,9 @@ export function encodeSegmentHeader(segment: Segment): Buffer {
   bytes.writeUInt32LE(crc32(bytes.subarray(0, CRC_AT)), CRC_AT)
   return bytes
 }
+
+/** Whether this code knows every frame that a segment of this version may hold. */
+export const isReadable = (version: number): boolean => READABLE.has(version)
 
 /** The format version that a whole header states, or 'bad'. */
 export function decodeSegmentHeader(bytes: Buffer, segment: Segment): number | 'bad' {

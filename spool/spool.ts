@@ -13,6 +13,9 @@
 //   writer: reserve (or check) -> begin -> write ... -> commit | abort -> release
 //   reader: entries -> open ... -> done | setAside
 //
+// Beside entries the log carries notes: facts that are worth a line and no sync. They are read in order with the entries and done like them;
+// a crash may take those that no later commit covers, and they give way long before mail does.
+//
 // Errors are SpoolError with a fault of a closed set. `full` passes when space is freed and the entry is not in the log. `poisoned` (a
 // failed write, cut, fsync or close) ends writing until a restart has verified the log; fsync is never tried again after it failed.
 //
@@ -35,6 +38,7 @@ export type {
   Reservation,
   SpoolClock,
   SpoolEntry,
+  SpoolNote,
   SpoolObserver,
   SpoolOptions,
   SpoolReader,

@@ -31,12 +31,14 @@ export class Survey {
     if (sequence < this.#sequence || (sequence === this.#sequence && frame.end <= this.#offset)) return
     this.#sequence = sequence
     this.#offset = frame.end
+    if (frame.kind === 'note') return
     this.pendingMessages++
     this.pendingBytes += frame.bodyBytes
   }
 
   /** The frame is done, or has turned out to be no entry. */
   settled(frame: Frame): void {
+    if (frame.kind === 'note') return
     this.pendingMessages--
     this.pendingBytes -= frame.bodyBytes
   }

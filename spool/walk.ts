@@ -3,7 +3,7 @@ import { crc32 } from 'node:zlib'
 import type { FsFile } from './fs.ts'
 import { decodeHeader, findMagic, HEADER_BYTES, type FrameHeader } from './frame.ts'
 import { Ranges } from './ranges.ts'
-import { decodeSegmentHeader, FORMAT_VERSION, SEGMENT_HEADER_BYTES, type Segment } from './segment.ts'
+import { decodeSegmentHeader, isReadable, SEGMENT_HEADER_BYTES, type Segment } from './segment.ts'
 
 /** A whole valid frame and where it is. */
 export interface Frame extends FrameHeader {
@@ -114,7 +114,7 @@ export class Walk {
       this.#window.forget()
       if (!search || bytes.length < SEGMENT_HEADER_BYTES) return undefined
       this.#headerBad = !this.#skip.covers(0, SEGMENT_HEADER_BYTES)
-    } else if (version !== FORMAT_VERSION) return { kind: 'foreign', version }
+    } else if (!isReadable(version)) return { kind: 'foreign', version }
     this.#headerRead = true
     // Where the header is damaged and no frame follows, the header belongs to what is not valid.
     if (version !== 'bad') this.offset = SEGMENT_HEADER_BYTES

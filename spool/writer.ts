@@ -4,7 +4,7 @@ import type { Draft, Reservation, SpoolOptions, SpoolStats, SpoolWriter } from '
 import { BodyDraft } from './draft.ts'
 import { codeOf, isShortage, SpoolError, textOf } from './fault.ts'
 import type { Fs } from './fs.ts'
-import { isId } from './frame.ts'
+import { encodeNote, isId } from './frame.ts'
 import { layoutOf, makeLayout, type Layout } from './layout.ts'
 import { Ledger } from './ledger.ts'
 import { limitsOf, type SpoolLimits } from './limits.ts'
@@ -118,6 +118,15 @@ class Writer implements SpoolWriter {
       isClosed: () => this.#closing !== undefined,
       ended: () => this.#drafts.delete(id),
     })
+  }
+
+  note(id: string, note: object): boolean {
+    if (!isId(id)) throw new TypeError(`a spool id is a UUID in lower case, got ${JSON.stringify(id)}`)
+    const { options, limits } = this.#opened
+    const json = Buffer.from(JSON.stringify(note))
+    if (json.length > limits.noteBytesMax) throw new RangeError(`a note of ${json.length} bytes is too long`)
+    if (!this.#ledger.plenty) return false
+    return this.#committer.note(encodeNote({ id, receivedAt: options.clock.now(), json }))
   }
 
   stats(): SpoolStats {

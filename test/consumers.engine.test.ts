@@ -15,6 +15,7 @@ import {
   EVENT_TYPES,
   TOPICS,
   isEventType,
+  keyOf,
   makeEvent,
   topicOf,
   type EventLog,
@@ -32,7 +33,7 @@ import {
 } from './consumers.ts'
 import { kafkaUnavailable, startKafka, type Kafka } from './engines/kafka.ts'
 import { entryIdOf, mailOf, Session } from './mail.ts'
-import { eventually, pause, startSystem, temporaryFolder } from './system.ts'
+import { eventually, ingestctl, pause, startSystem, temporaryFolder } from './system.ts'
 
 const ROOT = join(import.meta.dirname, '..')
 const DOCUMENT = join(ROOT, 'schemas/asyncapi.json')
@@ -50,13 +51,13 @@ test('Kafka and the three languages can run here', (context) => {
 
 /** What a record is sent as and read as, but for its place. */
 type Sent = Omit<Line, 'partition' | 'offset' | 'duplicate'> | { topic: string; skipped: string }
-const sentAs = ({ type, id, subject, tenant, replay }: MailEvent): Sent => ({
-  topic: topicOf(type),
-  type,
-  id,
-  key: subject,
-  tenant,
-  replay: replay?.id ?? null,
+const sentAs = (event: MailEvent): Sent => ({
+  topic: topicOf(event.type),
+  type: event.type,
+  id: event.id,
+  key: keyOf(event),
+  tenant: event.tenant,
+  replay: event.replay?.id ?? null,
 })
 
 /** One event of every type about the n-th message. */
@@ -64,7 +65,8 @@ function eventsAbout(n: number): MailEvent[] {
   const message = uuidv5('019a8b2c-4d5e-7f60-8a1b-2c3d4e5f6071', `message ${n}`)
   return EVENT_TYPES.map((type) => {
     const { source, time, traceparent, data } = sampleOf(type)
-    const about = { ...data, messageId: message, tenant: `tenant-${n % 3}` }
+    const id = type === 'ingest.refused' ? { refusalId: message } : { messageId: message }
+    const about = { ...data, ...id, tenant: `tenant-${n % 3}` }
     return makeEvent<typeof type>(type, { source, time, traceparent, data: about })
   })
 }
@@ -165,13 +167,23 @@ describe.skipIf(unavailable !== undefined)('with the AsyncAPI document and a sta
       expect(reply).toMatch(/^250 /)
       messages.push(messageId(entryIdOf(reply) ?? '', 'acme'))
     }
+    // Bare line ends: refused, and told to the tenant.
+    const bare = Buffer.from('Subject: x\r\n\r\na\nb\r\n')
+    expect(await session.send('ann@sender.example', ['orders+acme@mail.localhost'], bare)).toMatch(/^550 /)
     session.close()
 
     const life = ['ingest.received', 'objectstore.uploaded', 'indexer.indexed']
-    const wanted = messages.flatMap((message) => life.map((type) => `${message} ${type}`))
+    const wanted = [...messages.flatMap((message) => life.map((type) => `${message} ${type}`)), 'acme ingest.refused']
     const lines = await readByAll(kafka, wanted.length)
     expect(new Set(lines.map(({ key, type }) => `${key} ${type}`))).toEqual(new Set(wanted))
     expect(lines.filter(({ duplicate, skipped }) => duplicate || skipped !== undefined)).toEqual([])
+    const refused = await eventually(async () => {
+      const list = ['refusals', 'list', '--tenant', 'acme', '--json']
+      const { stdout } = await ingestctl(system.dataDir, list, { EVENT_LOG_URL: kafka.url })
+      const rows = JSON.parse(stdout.toString() || '[]') as object[]
+      return rows.length > 0 ? rows : undefined
+    })
+    expect(refused).toMatchObject([{ reason: 'bare_lf', code: 550, stage: 'data', senderDomain: 'sender.example' }])
     await system.stop()
   }, 120_000)
 

@@ -204,3 +204,90 @@ test('a broken mail is quarantined with its reason, blocks nothing and can be tr
   await drained(system)
   expect(await indexed(system, bad)).toMatchObject({ status: 'QUARANTINED', reason: 'mime_depth' })
 })
+
+describe('mail that is refused', () => {
+  interface Refused {
+    tenant: string
+    reason: string
+    code: number
+    stage: string
+    senderDomain: string
+    recipients: string[]
+    suppressed: number
+    refusalId: string
+    traceId: string
+  }
+
+  test('is told to its tenant, whatever the reason, and found by the command line; the sum is true', async () => {
+    const system = await startSystem(temporaryFolder(), {
+      SMTP_REFUSAL_RATE: '2',
+      SMTP_MAX_MESSAGE_SIZE: '20000',
+      SMTP_MAX_RECIPIENTS: '100',
+    })
+    for (const line of [
+      ['domains', 'add', 'acme.example', '--tenant', 'acme'],
+      ['domains', 'add', 'quiet.example', '--tenant', 'acme'],
+      ['domains', 'set', 'quiet.example', '--anti-enumeration', 'on'],
+      ['mailboxes', 'add', 'ann@acme.example', '--tenant', 'acme'],
+    ]) {
+      const { status, stderr } = await ingestctl(system.dataDir, line)
+      expect({ line, status, stderr }).toMatchObject({ status: 0 })
+    }
+    /** Refusals until the directory knew the mailbox: told as well. */
+    let early = 0
+    await eventually(async () => {
+      const session = await Session.open(system.smtpPort)
+      const reply = await session.send('ann@sender.example', ['ann@acme.example'], mailOf('warm', 10))
+      session.close()
+      if (reply.startsWith('550 5.1.1')) early += 1
+      return reply.startsWith('250') ? true : undefined
+    })
+    const told = async (to: readonly string[], body: Buffer) => {
+      const session = await Session.open(system.smtpPort)
+      const reply = await session.send('bob@sender.example', to, body).catch((error: unknown) => String(error))
+      session.close()
+      return reply
+    }
+    for (let n = 0; n < 6; n += 1) await told([`nobody${n}@acme.example`], mailOf(`r${n}`, 10))
+    // A size that is announced is refused before anybody is named: no tenant is known then.
+    const unannounced = await Session.open(system.smtpPort)
+    for (const line of ['MAIL FROM:<bob@sender.example>', `RCPT TO:<${ACME}>`, 'DATA']) await unannounced.command(line)
+    await unannounced.write(mailOf('large', 30_000))
+    expect(await unannounced.command('.')).toMatch(/^552 /)
+    unannounced.close()
+    await told([ACME], Buffer.from('Subject: x\r\n\r\na\nb\r\n'))
+    await told([ACME], Buffer.from(`${'Received: from a by b\r\n'.repeat(101)}\r\nx\r\n`))
+    const quiet = await told(['nobody@quiet.example'], mailOf('quiet', 10))
+    expect(quiet).toMatch(/^250 /)
+    await told(['x@elsewhere.example'], mailOf('relay', 10))
+
+    const list = async () =>
+      await ingestctlJson<Refused[]>(system.dataDir, ['refusals', 'list', '--tenant', 'acme', '--from', '1h'])
+    const found = await eventually(async () => {
+      const rows = await list()
+      return rows.some(({ stage }) => stage === 'discarded') && rows.some(({ reason }) => reason === 'loop')
+        ? rows
+        : undefined
+    })
+    const kinds = new Set(found.map(({ reason, code, stage }) => `${reason} ${code} ${stage}`))
+    expect(kinds).toEqual(new Set([
+      'unknown_rcpt 550 rcpt', 'too_large 552 data', 'bare_lf 550 data', 'loop 554 data', 'unknown_rcpt 250 discarded',
+    ])) // prettier-ignore
+    expect(found.map(({ senderDomain }) => senderDomain).every((domain) => domain === 'sender.example')).toBe(true)
+
+    const byEntry = await ingestctl(system.dataDir, ['trace', /id=(\S+)/.exec(quiet)?.[1] ?? ''])
+    expect(byEntry.stdout.toString()).toContain('ingest.refused')
+    // The rest was over the rate: it is told at the end at the latest.
+    expect(await system.stop()).toBe(0)
+    const again = await startSystem(system.dataDir)
+    const unknown = await eventually(async () => {
+      const rows = (
+        await ingestctlJson<Refused[]>(again.dataDir, ['refusals', 'list', '--reason', 'unknown_rcpt'])
+      ).map((row) => 1 + row.suppressed)
+      const sum = rows.reduce((all, each) => all + each, 0)
+      return sum >= 7 + early ? { sum, events: rows.length } : undefined
+    })
+    expect(unknown.sum).toBe(7 + early)
+    expect(unknown.events).toBeLessThan(unknown.sum)
+  })
+})

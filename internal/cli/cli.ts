@@ -6,7 +6,7 @@
 import { Command, CommanderError, Option } from 'commander'
 import { EventLogError } from '../eventlog/eventlog.ts'
 import { CREDENTIALS, DOMAINS, MAILBOXES, TENANTS } from './commands/directory.ts'
-import { DLQ, EVENTS, QUARANTINE, REPLAY, SPOOL, TOPICS } from './commands/flow.ts'
+import { DLQ, EVENTS, QUARANTINE, REFUSALS, REPLAY, SPOOL, TOPICS } from './commands/flow.ts'
 import { DOCUMENTS, MESSAGES, SEARCH, TRACE } from './commands/messages.ts'
 import { CONFIG, DOCTOR, HEALTH, SEND, STATUS, DB } from './commands/operate.ts'
 import { POLICY, SENDERS } from './commands/senders.ts'
@@ -29,6 +29,7 @@ const NOUNS: readonly Noun[] = [
   EVENTS,
   SPOOL,
   QUARANTINE,
+  REFUSALS,
   DLQ,
   TENANTS,
   DOMAINS,

@@ -53,6 +53,7 @@ const PAINTS: Partial<Record<EventType, 'green' | 'red'>> = {
   'indexer.indexed': 'green',
   'message.quarantined': 'red',
   'message.failed': 'red',
+  'ingest.refused': 'red',
 }
 
 function whatOf({ event }: LoggedEvent): string {

@@ -41,7 +41,10 @@ export async function list(call: Call<{ limit: number }>): Promise<void> {
     yield page
   }
   await call.output.pages(pages(), COLUMNS)
-  call.output.note(`${countText(counts.pending, 'entry waits', 'entries wait')}, ${counts.aside} set aside`)
+  let refusals = 0
+  for await (const _ of inspect(call.context.engines.spool).notes()) refusals += 1
+  const beside = refusals === 0 ? '' : `; ${countText(refusals, 'refusal waits', 'refusals wait')} to be told`
+  call.output.note(`${countText(counts.pending, 'entry waits', 'entries wait')}, ${counts.aside} set aside${beside}`)
 }
 
 export async function show(call: Call): Promise<void> {

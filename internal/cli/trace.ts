@@ -84,7 +84,9 @@ const SPOOL_STATES: Record<WaitingJson['state'], string> = {
   aside: 'set aside',
 }
 
-const unique = (texts: readonly string[]): string[] => [...new Set(texts)]
+const unique = (texts: readonly (string | undefined)[]): string[] => [
+  ...new Set(texts.filter((text) => text !== undefined)),
+]
 
 async function messagesOf(context: Context, entryIds: readonly string[]): Promise<MessageJson[]> {
   const found = await Promise.all(entryIds.map((each) => findMessages(context, each)))
@@ -107,7 +109,7 @@ const describe = (stored: Stored | undefined) =>
 /** The life as text: where it came in, what it is now, where its bytes are, what was told about it. */
 async function told({ output }: Call, life: Life): Promise<void> {
   const line = (text: string) => output.line(printable(text))
-  await line(`entry    ${life.entryIds.join(', ')}`)
+  if (life.entryIds.length > 0) await line(`entry    ${life.entryIds.join(', ')}`)
   await line(`trace    ${life.traceIds.join(', ')}`)
   for (const each of life.spool) {
     const from = `from <${each.mailFrom}> at ${each.client}, ${sizeText(each.sizeBytes)}`

@@ -67,6 +67,7 @@ export const SETTINGS = {
   smtpTenantByteRate: setting('SMTP_TENANT_BYTE_RATE', parse.whole(0, 1024 * GIB), '0', 'Mail to one tenant in a minute, on this node; once it is more, its recipients get 452 4.2.2 for as long as that is too much. 0 for no such limit.', 'bytes'),
   smtpDomainMessageRate: setting('SMTP_DOMAIN_MESSAGE_RATE', parse.whole(0, 100_000_000), '0', 'Mails to one of our domains in a minute, on this node; its recipients in others get 452 4.2.2. 0 for no such limit.', 'count'),
   smtpDomainByteRate: setting('SMTP_DOMAIN_BYTE_RATE', parse.whole(0, 1024 * GIB), '0', 'Mail to one of our domains in a minute, on this node; once it is more, its recipients get 452 4.2.2 for as long as that is too much. 0 for no such limit.', 'bytes'),
+  smtpRefusalRate: setting('SMTP_REFUSAL_RATE', parse.whole(1, 1_000_000), '60', 'Refusals of one tenant for one reason in a minute, on this node, that become an `ingest.refused` each; the next one after that says how many did not.', 'count'),
   smtpMaxHeaderSize: setting('SMTP_MAX_HEADER_SIZE', parse.whole(0, GIB), mib(1), 'Largest header block of a mail; larger ones get 552 5.3.4. 0 for no such limit.', 'bytes'),
   smtpGreetingTimeoutMs: setting('SMTP_GREETING_TIMEOUT_MS', parse.whole(1000, 3_600_000), '300000', 'EHLO or HELO has to come within so long, whatever else comes.', 'ms'),
   smtpIdleTimeoutMs: setting('SMTP_IDLE_TIMEOUT_MS', parse.whole(1000, 3_600_000), '300000', 'A session that sends nothing for so long is closed (RFC 5321 4.5.3.2.7: at least 5 minutes).', 'ms'),
@@ -114,6 +115,7 @@ export const SETTINGS = {
   kafkaPartitions: setting('KAFKA_PARTITIONS', parse.whole(1, 10_000), '12', 'Partitions of each topic: how many indexers can share the work. Chosen for years: growing breaks the order of keys.', 'count'),
   kafkaIngestRetentionDays: setting('KAFKA_INGEST_RETENTION_DAYS', parse.whole(1, 36_500), '14', 'How long mail.ingest.v1 keeps its events.', 'days'),
   kafkaMessagesRetentionDays: setting('KAFKA_MESSAGES_RETENTION_DAYS', parse.whole(1, 36_500), '30', 'How long mail.messages.v1 keeps its events.', 'days'),
+  kafkaRefusalsRetentionDays: setting('KAFKA_REFUSALS_RETENTION_DAYS', parse.whole(1, 36_500), '14', 'How long mail.refusals.v1 keeps its events.', 'days'),
   kafkaDeadLetterRetentionDays: setting('KAFKA_DEAD_LETTER_RETENTION_DAYS', parse.whole(1, 36_500), '30', 'How long the topics of dead letters keep theirs.', 'days'),
 
   uploadConcurrency: setting('UPLOAD_CONCURRENCY', parse.whole(1, 256), '16', 'Entries on their way from the spool to the object store at one time.', 'count'),

@@ -1,6 +1,14 @@
 import { describe, expect, test } from 'vitest'
 import { parsePath } from '../envelope/envelope.ts'
-import { routeBy, type DomainRow, type Lookups, type MailboxRow, type Route, type TenantRow } from './directory.ts'
+import {
+  ownerBy,
+  routeBy,
+  type DomainRow,
+  type Lookups,
+  type MailboxRow,
+  type Route,
+  type TenantRow,
+} from './directory.ts'
 
 const tenants: TenantRow[] = [
   { slug: 'acme', sizeMax: null, enabled: true },
@@ -46,6 +54,7 @@ const mailboxes = [
   mailbox('ann@quiet.example'),
   mailbox('off@quiet.example', 'acme', false),
   mailbox('ann@quiet-tiny.example', 'tiny'),
+  mailbox('guest@quiet-tiny.example', 'acme'),
 ]
 
 const lookups: Lookups = {
@@ -185,5 +194,29 @@ describe('routes', () => {
   ])('POSTMASTER_MAILBOX=%s gives %s (%s)', (postmaster, want, _why) => {
     expect(routed('postmaster', settings(postmaster))).toBe(want)
     expect(routed('abuse@acme.example', settings(postmaster))).toBe('tiny abuse@acme.example 1000')
+  })
+})
+
+describe('whom a refusal concerns', () => {
+  test.each([
+    ['nobody@acme.example', 'acme', 'the domain is its'],
+    ['off@acme.example', 'acme', 'disabled'],
+    ['closed@acme.example', 'gone', 'a mailbox of another tenant'],
+    ['ann+vip@acme.example', 'tiny', 'the address itself before its untagged form'],
+    ['ann+x@acme.example', 'acme', 'tagged'],
+    ['x@suspended.example', 'acme', 'a suspended domain'],
+    ['x@lost.example', 'acme', 'a domain that lost its MX'],
+    ['x@pending.example', undefined, 'not proven to be its tenant\u2019s'],
+    ['orders+gone@mail.example', 'gone', 'a tenant that is switched off'],
+    ['orders+nobody@mail.example', undefined, 'a tenant that does not exist'],
+    ['orders+a b@mail.example', undefined, 'no slug'],
+    ['nobody@mail.example', undefined, 'a domain that tenants share'],
+    ['info@mail.example', 'tiny', 'a mailbox there'],
+    ['x@elsewhere.example', undefined, 'not ours'],
+    ['guest@quiet-tiny.example', 'tiny', 'who is there is not told, not even by who hears of it'],
+    ['ann@quiet-shared.example', undefined, 'who is there is not told, and nobody has the domain'],
+  ])('%s: %s (%s)', (address, want, _why) => {
+    const [local = '', name = ''] = address.split('@')
+    expect(ownerBy(settings(), lookups, { local, domain: name, text: address })).toBe(want)
   })
 })

@@ -97,6 +97,8 @@ export type Route =
 /** What smtpd asks. Never throws: trouble of ours is `unavailable`, and makes nobody's policy. */
 export interface Directory {
   route(mailbox: Mailbox): Route
+  /** Slug of the tenant that is to hear of a refusal of this address; undefined where there is none, or where it is not known now. */
+  concerns(mailbox: Mailbox): string | undefined
   policy(tenant: string): SenderPolicy
   /** What the tenant says of a sender by name: of the address, or else of its domain. */
   listing(tenant: string, sender: Mailbox): Listing | undefined
@@ -183,6 +185,21 @@ export function routeBy(settings: DirectorySettings, lookups: Lookups, mailbox: 
   return hidden(lookups, domain, caught ? rowRoute(lookups, lookups.mailbox(domain.catchAll ?? '')) : route)
 }
 
+/**
+ * Whose address it is, whether anybody has it or not. Where nobody is to know who is here, it is the domain's owner for all alike; a domain
+ * that is not proven to be its tenant's is nobody's.
+ */
+export function ownerBy(settings: DirectorySettings, lookups: Lookups, mailbox: Mailbox): string | undefined {
+  const domain = lookups.domain(mailbox.domain)
+  if (domain?.state === 'pending' || (domain === undefined && mailbox.domain !== settings.hostedDomain))
+    return undefined
+  const owner = domain?.tenant ?? undefined
+  if (domain?.antiEnumeration === true) return owner
+  const slug = slugOf(settings, mailbox)
+  if (slug !== undefined) return SLUG.test(slug) ? lookups.tenant(slug)?.slug : undefined
+  return mailboxRow(lookups, mailbox)?.tenant ?? owner
+}
+
 /** Where nobody is to know who is here, nobody has the size limit of those that are, too. A tenant that is disabled is as a whole. */
 function hidden(lookups: Lookups, domain: DomainRow, route: Route): Route {
   if (!domain.antiEnumeration || !HIDDEN.has(route.kind)) return route
@@ -206,11 +223,13 @@ function slugOf(settings: DirectorySettings, { local, domain }: Mailbox): string
 }
 
 /** A plain mailbox: the address itself first, then without its tag (`user+tag` is `user`). */
-function mailboxRoute(lookups: Lookups, { local, domain }: Mailbox): Route {
+function mailboxRow(lookups: Lookups, { local, domain }: Mailbox): MailboxRow | undefined {
   const plus = local.indexOf('+')
   const find = (name: string) => lookups.mailbox(addressKey({ local: name, domain }))
-  return rowRoute(lookups, find(local) ?? (plus > 0 ? find(local.slice(0, plus)) : undefined))
+  return find(local) ?? (plus > 0 ? find(local.slice(0, plus)) : undefined)
 }
+
+const mailboxRoute = (lookups: Lookups, mailbox: Mailbox): Route => rowRoute(lookups, mailboxRow(lookups, mailbox))
 
 function rowRoute(lookups: Lookups, row: MailboxRow | undefined): Route {
   if (row === undefined) return { kind: 'unknown_mailbox' }

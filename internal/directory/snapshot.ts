@@ -12,6 +12,7 @@ import type { Clock, Log } from '../ports/ports.ts'
 import {
   listingBy,
   policyBy,
+  ownerBy,
   routeBy,
   type Directory,
   type DirectoryRow,
@@ -168,6 +169,7 @@ export function openDirectory(options: DirectoryOptions): SnapshotDirectory {
   const follower = new Follower(options)
   return {
     route: (mailbox) => follower.ask({ kind: 'unavailable' }, (current) => routeBy(options, current, mailbox)),
+    concerns: (mailbox) => follower.ask(undefined, (current) => ownerBy(options, current, mailbox)),
     policy: (tenant) => follower.ask(NO_POLICY, (current) => policyBy(current, tenant)),
     listing: (tenant, sender) => follower.ask(undefined, (current) => listingBy(current, tenant, sender)),
     credential: (name) => follower.ask({ kind: 'unavailable' }, (current) => loginOf(current, name)),

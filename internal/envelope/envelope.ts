@@ -21,6 +21,7 @@ export {
   type SenderPolicy,
 } from './authentication.ts'
 export { attachmentKey, eventId, messageId, objectKeys, uuidv5, type ObjectKeys } from './identity.ts'
+export type { Refusal } from './refusal.ts'
 export { traceIdOf } from './trace.ts'
 
 import type { Authentication, PolicyVerdict } from './authentication.ts'

@@ -38,7 +38,7 @@ const HEADERS: Readonly<Record<string, { description: string; format?: string }>
   ce_id: { description: 'Id of the event: the same when it is told again.', format: 'uuid' },
   ce_source: { description: '/ingest/<deployment>/<stage>.' },
   ce_type: { description: 'Type of the event.' },
-  ce_subject: { description: 'Id of the message; also the key.', format: 'uuid' },
+  ce_subject: { description: 'Id of the message, and then the key; or of the refusal.', format: 'uuid' },
   ce_time: { description: 'When it happened, UTC.', format: 'date-time' },
   ce_dataschema: { description: 'Name of the JSON Schema of the data, with its major version.' },
   ce_partitionkey: { description: 'The key of the record.' },
@@ -51,6 +51,12 @@ const HEADERS: Readonly<Record<string, { description: string; format?: string }>
       'duplicate: work is wanted on what would count as a duplicate, or what a policy set aside. Only on replays.',
   },
 }
+
+/** What the key of a record is. */
+const KEYS = {
+  subject: { type: 'string', format: 'uuid', description: 'Id of the message.' },
+  tenant: { type: 'string', pattern: '^[a-z0-9][a-z0-9_-]*$', description: 'Slug of the tenant.' },
+} as const
 
 /** The document as a value. */
 export function asyncapiDocument(): Record<string, unknown> {
@@ -120,8 +126,7 @@ function operation(topic: Topic): Record<string, unknown> {
 
 function message(type: EventType): Record<string, unknown> {
   const { headers } = toBinary(sampleOf(type))
-  const { description, data } = CATALOGUE[type]
-  const key = { type: 'string', format: 'uuid', description: 'Id of the message.' }
+  const { description, data, key } = CATALOGUE[type]
   return {
     name: type,
     title: type,
@@ -133,7 +138,7 @@ function message(type: EventType): Record<string, unknown> {
       location: '$message.header#/traceparent',
       description: 'The trace of the message, from MAIL FROM on.',
     },
-    bindings: { kafka: { key, bindingVersion: BINDING_VERSION } },
+    bindings: { kafka: { key: { ...KEYS[key] }, bindingVersion: BINDING_VERSION } },
     examples: [
       example('told', sampleOf(type)),
       example('told again by a replay', { ...sampleOf(type), replay: { id: REPLAY_ID } }),

@@ -32,10 +32,12 @@ must still be read.
 Java, each with its language's usual client; they run on a real broker in \`make test\`.
 `
 
-/** What docs/events.md says. `reasons` are those of quarantine with their meanings, which another package owns. */
-export function eventCatalogueMarkdown(reasons: Readonly<Record<string, string>> = {}): string {
+/** What docs/events.md says. `reasons`: a heading each, with reasons and their meanings, which other packages own. */
+export function eventCatalogueMarkdown(
+  reasons: Readonly<Record<string, Readonly<Record<string, string>>>> = {},
+): string {
   const parts = [INTRODUCTION, overview(), SEMANTICS, attributes(), ...EVENT_TYPES.map(typeSection)]
-  if (Object.keys(reasons).length > 0) parts.push(reasonSection(reasons))
+  for (const [heading, of] of Object.entries(reasons)) parts.push(reasonSection(heading, of))
   return parts.join('\n')
 }
 
@@ -45,7 +47,7 @@ function overview(): string {
   )
   return `## Types
 
-The key of every record is the message id. Topics: ${TOPICS.map((topic) => `\`${topic}\``).join(', ')}.
+The key of every record is the message id; in \`mail.refusals.v1\` it is the tenant. Topics: ${TOPICS.map((topic) => `\`${topic}\``).join(', ')}.
 
 | type | topic | says |
 | --- | --- | --- |
@@ -81,9 +83,9 @@ ${fenced(toStructured(sampleOf(type)))}
 `
 }
 
-function reasonSection(reasons: Readonly<Record<string, string>>): string {
+function reasonSection(heading: string, reasons: Readonly<Record<string, string>>): string {
   const rows = Object.entries(reasons).map(([reason, meaning]) => `| \`${reason}\` | ${meaning} |`)
-  return `## Reasons of quarantine
+  return `## ${heading}
 
 | reason | meaning |
 | --- | --- |

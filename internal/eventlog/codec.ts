@@ -4,7 +4,7 @@
 // asks, and an unknown type or major version has a fault of its own, since it comes from a newer release and is no damage.
 
 import { traceIdOf } from '../envelope/envelope.ts'
-import { isEventType, type EventType, type MailEvent } from './events.ts'
+import { isEventType, keyOf, type EventType, type MailEvent } from './events.ts'
 import { dataSchemaOf, validateData } from './schemas.ts'
 
 const SPEC_VERSION = '1.0'
@@ -39,7 +39,7 @@ type Attributes = Record<string, string>
 export function toBinary(event: MailEvent): BinaryEvent {
   const headers: Attributes = { 'content-type': JSON_TYPE, traceparent: event.traceparent }
   for (const [name, value] of Object.entries(attributesOf(event))) headers[`ce_${name}`] = value
-  return { key: event.subject, headers, value: JSON.stringify(event.data) }
+  return { key: keyOf(event), headers, value: JSON.stringify(event.data) }
 }
 
 /** The event of a record in either mode, told apart by the content type. Throws CodecError. */
@@ -74,7 +74,7 @@ export function fromStructured(json: unknown): MailEvent {
 function attributesOf(event: MailEvent): Attributes {
   const { id, source, type, subject, time, tenant, traceparent, replay } = event
   const dataschema = dataSchemaOf(type)
-  const context = { specversion: SPEC_VERSION, id, source, type, subject, time, dataschema, partitionkey: subject }
+  const context = { specversion: SPEC_VERSION, id, source, type, subject, time, dataschema, partitionkey: keyOf(event) }
   return {
     ...context,
     tenant,

@@ -1,6 +1,6 @@
 // Package eventlog keeps the events of the product in order, for any number of consumers, replayable from any offset.
 //
-// Events with one key (the message id) keep their order. Delivery is at least once; event ids are stable, so a consumer that
+// Events with one key (the message id; the tenant, of refusals) keep their order. Delivery is at least once; event ids are stable, so a consumer that
 // remembers ids, or whose effect is an upsert, sees each fact once. The vocabulary is in events.ts.
 
 import type { DeadLetters, Passed, Unreadable } from './dead-letters.ts'
@@ -27,6 +27,7 @@ export {
   EVENT_TYPES,
   TOPICS,
   isEventType,
+  keyOf,
   makeEvent,
   topicOf,
   type EventData,
@@ -101,7 +102,7 @@ export interface EventQuery {
   id?: string
   type?: EventType
   tenant?: string
-  /** Message id. */
+  /** Id of the message, or of the refusal. */
   subject?: string
   entryId?: string
   /** 32 hex digits. */

@@ -27,10 +27,15 @@ const DocumentPointer = Type.Object(
   { description: 'One file attachment.' },
 )
 
-/** Event type to topic and data. Fields are only added, and only optional ones (docs/events.md). */
+/** The subject is the id of what an event is about; the key, whose events keep their order, is that or the tenant. */
+const MESSAGE = { subject: 'messageId', key: 'subject' } as const
+const REFUSAL = { subject: 'refusalId', key: 'tenant' } as const
+
+/** Event type to topic, subject, key and data. Fields are only added, and only optional ones (docs/events.md). */
 export const CATALOGUE = {
   'ingest.received': {
     topic: 'mail.ingest.v1',
+    ...MESSAGE,
     description: 'A message was accepted and its raw bytes and envelope are verified in the object store.',
     data: Type.Object({
       ...about,
@@ -46,6 +51,7 @@ export const CATALOGUE = {
   },
   'objectstore.uploaded': {
     topic: 'mail.ingest.v1',
+    ...MESSAGE,
     description: 'The two objects of a message were stored and verified.',
     data: Type.Object({
       ...about,
@@ -58,6 +64,7 @@ export const CATALOGUE = {
   },
   'indexer.indexed': {
     topic: 'mail.messages.v1',
+    ...MESSAGE,
     description: 'A message has its rows: parsed, or known as a duplicate of an earlier one.',
     data: Type.Object({
       ...about,
@@ -73,6 +80,7 @@ export const CATALOGUE = {
   },
   'message.quarantined': {
     topic: 'mail.messages.v1',
+    ...MESSAGE,
     description: 'A message was set aside, with its reason; its raw bytes are kept.',
     data: Type.Object({
       ...about,
@@ -84,6 +92,7 @@ export const CATALOGUE = {
   },
   'message.failed': {
     topic: 'mail.messages.v1',
+    ...MESSAGE,
     description: 'Indexing failed by our fault and its retries are used up; it can be tried again by hand.',
     data: Type.Object({
       ...about,
@@ -92,7 +101,47 @@ export const CATALOGUE = {
       rawKey: Type.String(),
     }),
   },
-} as const satisfies Record<string, { topic: string; description: string; data: TSchema }>
+  'ingest.refused': {
+    topic: 'mail.refusals.v1',
+    ...REFUSAL,
+    description: 'Mail for a tenant was refused, deferred or let go at the SMTP port, and why.',
+    data: Type.Object({
+      refusalId: Id('The refusal.'),
+      tenant: about.tenant,
+      at: Instant,
+      reason: Type.String({ description: 'One of the reasons of docs/events.md; treat unknown as other.' }),
+      code: Type.Integer({ minimum: 200, maximum: 599, description: 'What the sender was told (RFC 5321 4.2).' }),
+      status: Type.String({ description: 'Its enhanced status code (RFC 3463 2).' }),
+      stage: Type.String({
+        description:
+          'mail, rcpt or data: the command that was refused. discarded: taken and let go, where a domain does not tell who is there.',
+      }),
+      senderDomain: Type.String({ description: 'Domain of the reverse path; empty for the null sender.' }),
+      recipients: Type.Array(Type.String(), {
+        description: "Addresses of the tenant's own that it was for, as the sender wrote them; ten at most.",
+      }),
+      recipientCount: Type.Integer({ minimum: 0, description: 'How many there were.' }),
+      peerNetwork: Type.String({ description: 'The /24 of an IPv4 client, the /64 of an IPv6 client.' }),
+      helo: Type.String({ description: 'What the client called itself; at most 255 characters.' }),
+      suppressed: Type.Integer({
+        minimum: 0,
+        description: 'Refusals of this tenant for this reason since the event before that have no event of their own.',
+      }),
+      entryId: Type.Optional(Id('The SMTP transaction, once content had begun.')),
+      sizeBytes: Type.Optional(Type.Integer({ minimum: 0, description: 'Announced, or as much as came, in bytes.' })),
+      sha256: Type.Optional(Sha256),
+    }),
+  },
+} as const satisfies Record<string, Row>
+
+interface Row {
+  topic: string
+  /** The field of the data that names it. */
+  subject: string
+  key: 'subject' | 'tenant'
+  description: string
+  data: TSchema
+}
 
 export type EventType = keyof typeof CATALOGUE
 export type EventData<T extends EventType> = Static<(typeof CATALOGUE)[T]['data']>
@@ -111,7 +160,7 @@ export type MailEvent<T extends EventType = EventType> = T extends EventType
       type: T
       /** `/ingest/<deployment>/<stage>`, without the node. */
       source: string
-      /** The message id; also the partition key. */
+      /** Id of what it is about: of the message, or of the refusal. */
       subject: string
       /** ISO 8601: when it happened, not when it was published. */
       time: string
@@ -123,13 +172,18 @@ export type MailEvent<T extends EventType = EventType> = T extends EventType
     }
   : never
 
-/** Makes an event about a message; its id derives from type, message and `occurrence`. */
+/** What its record is partitioned by. */
+export const keyOf = ({ type, subject, tenant }: MailEvent): string =>
+  CATALOGUE[type].key === 'tenant' ? tenant : subject
+
+/** Makes an event; its id derives from type, subject and `occurrence`. */
 export function makeEvent<T extends EventType>(
   type: T,
   facts: { source: string; time: string; traceparent: string; occurrence?: string; data: EventData<T> },
 ): MailEvent<T> {
-  const { messageId, tenant } = facts.data as { messageId: string; tenant: string }
+  const about = facts.data as Record<string, unknown>
   const { source, time, traceparent, data } = facts
-  const id = eventId(type, messageId, facts.occurrence)
-  return { id, type, source, subject: messageId, time, tenant, traceparent, data } as MailEvent<T>
+  const [subject, tenant] = [String(about[CATALOGUE[type].subject]), String(about['tenant'])]
+  const id = eventId(type, subject, facts.occurrence)
+  return { id, type, source, subject, time, tenant, traceparent, data } as MailEvent<T>
 }

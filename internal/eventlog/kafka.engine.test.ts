@@ -12,6 +12,7 @@ import { brokersOf } from './kafka-url.ts'
 import { kafkaTopics } from './kafka-topics.ts'
 import * as bed from './testing/kafka-bed.ts'
 import { adminOf, freshPrefix, makeTopics, openLog, testLog } from './testing/kafka-bed.ts'
+import { sampleOf } from './samples.ts'
 import { realClock, received } from './testing/records.ts'
 import { stepText, type TopicSettings } from './topics.ts'
 
@@ -70,9 +71,11 @@ test('topics are planned and made; what others have set on them stays; growing w
   expect(steps.map((step) => `${step.do} ${step.topic.name.slice(prefix.length)}`)).toEqual([
     'create mail.ingest.v1',
     'create mail.messages.v1',
+    'create mail.refusals.v1',
     'create indexer.mail.ingest.v1.dlt',
     'create projector.mail.ingest.v1.dlt',
     'create projector.mail.messages.v1.dlt',
+    'create projector.mail.refusals.v1.dlt',
   ])
   await topics.apply(steps)
   expect(await topics.plan(settings)).toEqual([])
@@ -155,3 +158,22 @@ test('two deployments on one cluster, told apart by their prefix, each read all 
     await log.close()
   }
 }, 60_000)
+
+test('a cluster that has no topic of refusals yet takes the events of mail, and refusals once it has', async () => {
+  const prefix = freshPrefix()
+  await makeTopics(kafka, { prefix, partitions: 2 })
+  const admin = await adminOf(kafka)
+  const name = `${prefix}mail.refusals.v1`
+  await admin.deleteTopics({ topics: [name] })
+  await expect.poll(async () => (await admin.listTopics()).includes(name)).toBe(false)
+  const log = openLog(kafka, prefix, { appendMaxMs: 3000 })
+  const refused = sampleOf('ingest.refused')
+  await expect(log.append([refused])).rejects.toMatchObject({ fault: 'server' })
+  await log.append([received('without refusals', 1)])
+  await makeTopics(kafka, { prefix, partitions: 2 })
+  await expect.poll(() => log.append([refused]).then(() => 'taken', String), { timeout: 30_000 }).toBe('taken')
+  const ends = await log.ends('mail.refusals.v1')
+  expect(ends.reduce((sum, { offset }) => sum + offset, 0)).toBe(1)
+  await log.close()
+  await admin.disconnect()
+}, 120_000)

@@ -149,9 +149,11 @@ describe('topics', () => {
     expect(planTopics(wanted, []).map(stepText)).toEqual([
       'create org.mail.ingest.v1: 12 partitions, 3 replicas',
       'create org.mail.messages.v1: 12 partitions, 3 replicas',
+      'create org.mail.refusals.v1: 12 partitions, 3 replicas',
       'create org.indexer.mail.ingest.v1.dlt: 12 partitions, 3 replicas',
       'create org.projector.mail.ingest.v1.dlt: 12 partitions, 3 replicas',
       'create org.projector.mail.messages.v1.dlt: 12 partitions, 3 replicas',
+      'create org.projector.mail.refusals.v1.dlt: 12 partitions, 3 replicas',
     ])
   })
 
@@ -170,7 +172,7 @@ describe('topics', () => {
 
   test('the largest event fits whatever the brokers allow, and so does its dead letter', () => {
     const sizes = wanted.map(({ config }) => Number(config['max.message.bytes']) / 1024 / 1024)
-    expect(sizes).toEqual([1, 1, 2, 2, 2])
+    expect(sizes).toEqual([1, 1, 1, 2, 2, 2, 2])
   })
 
   test.each<[string, Partial<TopicShape>, object, RegExp[]]>([
@@ -199,7 +201,7 @@ describe('docs/kafka.md', () => {
   test('names every topic with its numbers', () => {
     for (const { name, partitions, config } of wantedTopics({ prefix: '', replication: 3 })) {
       const days = Number(config['retention.ms']) / 86_400_000
-      const key = name.endsWith('.dlt') ? 'as it was' : 'message id'
+      const key = name.endsWith('.dlt') ? 'as it was' : name === 'mail.refusals.v1' ? 'tenant' : 'message id'
       expect(page).toContain(`| \`${name}\` | ${partitions} | ${days} days | ${config['cleanup.policy']} | ${key} |`)
     }
   })

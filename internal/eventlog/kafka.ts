@@ -6,7 +6,7 @@
 import type { Kafka } from 'kafkajs'
 import type { Clock, Log } from '../ports/ports.ts'
 import { EventLogError } from './fault.ts'
-import { TOPICS, topicOf, type MailEvent } from './events.ts'
+import { keyOf, TOPICS, topicOf, type MailEvent, type Topic } from './events.ts'
 import { deadLetterTopic } from './dead-letters.ts'
 import type { EventLog, Keeping, Position } from './eventlog.ts'
 import { Desk, kafkaClient } from './kafka-client.ts'
@@ -22,6 +22,7 @@ export { brokersOf, SASL_MECHANISMS, securityOf, type KafkaSecurity } from './ka
 
 /** Default of `appendMaxMs`: longer than a broker's restart and an election. */
 const APPEND_MAX_MS = 30_000
+const REFUSALS: Topic = 'mail.refusals.v1'
 /** How long the number of partitions is taken for known. */
 const PARTITIONS_MS = 60_000
 /** A dead letter is kept or not within this time; then its partition rests, and others are read. */
@@ -53,7 +54,15 @@ export function kafkaEventLog(options: KafkaEventLogOptions): EventLog & Keeping
   const wire = (name: string) => topicPrefix + name
   const plain = (topic: string) => topic.slice(topicPrefix.length)
   const readerGroup = () => wire(`${clientId}-reader-${options.freshId()}`)
-  const partitions = new PartitionCounts(desk, clock, wire)
+  const ofMail = new PartitionCounts({ desk, clock, wire, topics: TOPICS.filter((topic) => topic !== REFUSALS) })
+  // By itself: a cluster that has not got this topic yet takes the events of mail all the same.
+  const ofRefusals = new PartitionCounts({ desk, clock, wire, topics: [REFUSALS] })
+  const partitions = async (topics: readonly Topic[]) => {
+    const asked = Map.groupBy(topics, (topic) => (topic === REFUSALS ? ofRefusals : ofMail))
+    return new Map(
+      (await Promise.all([...asked.keys()].map((counts) => counts.known()))).flatMap((found) => [...found]),
+    )
+  }
   const readers = new AbortController()
   const reading = { kafka, desk, clock, log, wire, plain, readerGroup }
   const alive = () => {
@@ -74,14 +83,14 @@ export function kafkaEventLog(options: KafkaEventLogOptions): EventLog & Keeping
       alive()
       for (const { type, data } of events) validateData(type, data)
       if (events.length === 0) return
-      const counts = await partitions.known()
+      const counts = await partitions(events.map(({ type }) => topicOf(type)))
       await publisher.publish(events.map((event) => outgoingOf(event, counts, wire)))
     },
     consume: (want) => {
       const signal = AbortSignal.any([want.signal, readers.signal])
       return consumption({ ...reading, judge: eventOf, keepDead }, { ...want, signal })
     },
-    deadLetters: kafkaDeadLetters({ ...reading, publisher, partitions: () => partitions.known() }),
+    deadLetters: kafkaDeadLetters({ ...reading, publisher, partitions: () => partitions(TOPICS) }),
     async ends(topic) {
       alive()
       return positions(topic, await desk.ask((admin) => admin.fetchTopicOffsets(wire(topic))))
@@ -101,23 +110,25 @@ export function kafkaEventLog(options: KafkaEventLogOptions): EventLog & Keeping
 
 function outgoingOf(event: MailEvent, counts: ReadonlyMap<string, number>, wire: (topic: string) => string): Outgoing {
   const topic = topicOf(event.type)
-  const partition = partitionOf(event.subject, counts.get(topic) ?? 1)
+  const partition = partitionOf(keyOf(event), counts.get(topic) ?? 1)
   return { topic: wire(topic), partition, ...recordOf(event, partition) }
 }
 
-/** How many partitions each topic has. All topics at once, so that appends keep their order while they wait for the answer. */
+/** How many partitions each of some topics has. All of them at once, so that appends keep their order while they wait for the answer. */
 class PartitionCounts {
   readonly #desk: Desk
   readonly #clock: Clock
   readonly #wire: (topic: string) => string
+  readonly #topics: readonly Topic[]
   #last: ReadonlyMap<string, number> | undefined
   #answer: Promise<ReadonlyMap<string, number>> | undefined
   #until = -Infinity
 
-  constructor(desk: Desk, clock: Clock, wire: (topic: string) => string) {
-    this.#desk = desk
-    this.#clock = clock
-    this.#wire = wire
+  constructor(options: { desk: Desk; clock: Clock; wire: (topic: string) => string; topics: readonly Topic[] }) {
+    this.#desk = options.desk
+    this.#clock = options.clock
+    this.#wire = options.wire
+    this.#topics = options.topics
   }
 
   /** What is known serves while it is asked for again: that may take long, and must not hold up an append. Rejects with EventLogError. */
@@ -130,11 +141,11 @@ class PartitionCounts {
   }
 
   async #ask(): Promise<ReadonlyMap<string, number>> {
-    const names = TOPICS.map((topic) => this.#wire(topic))
+    const names = this.#topics.map((topic) => this.#wire(topic))
     const { topics } = await this.#desk.ask((admin) => admin.fetchTopicMetadata({ topics: names }))
     const found = new Map(topics.map(({ name, partitions }) => [name, partitions.length]))
     const counts = new Map(
-      TOPICS.map((topic) => {
+      this.#topics.map((topic) => {
         const count = found.get(this.#wire(topic)) ?? 0
         if (count === 0) throw new EventLogError('server', `event log: no topic ${this.#wire(topic)}; make it first`)
         return [topic, count] as const

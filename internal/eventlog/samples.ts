@@ -58,6 +58,21 @@ const DATA: { [T in EventType]: EventData<T> } = {
     parser,
     rawKey: keys.raw,
   },
+  'ingest.refused': {
+    refusalId: '019a8b2c-4d5e-7f60-8a1b-2c3d4e5f6073',
+    tenant,
+    at: receivedAt,
+    reason: 'unknown_rcpt',
+    code: 550,
+    status: '5.1.1',
+    stage: 'rcpt',
+    senderDomain: 'example.org',
+    recipients: ['jon@acme.example'],
+    recipientCount: 1,
+    peerNetwork: '192.0.2.0/24',
+    helo: 'mail.example.org',
+    suppressed: 3,
+  },
   'message.failed': { ...about, reason: 'object_missing', detail: `no object ${keys.raw}`, rawKey: keys.raw },
 }
 
@@ -65,6 +80,7 @@ const DATA: { [T in EventType]: EventData<T> } = {
 const ORIGIN: Record<EventType, { stage: string; occurrence: string }> = {
   'ingest.received': { stage: 'uploaderd', occurrence: '' },
   'objectstore.uploaded': { stage: 'uploaderd', occurrence: '' },
+  'ingest.refused': { stage: 'uploaderd', occurrence: '' },
   'indexer.indexed': { stage: 'indexerd', occurrence: parser },
   'message.quarantined': { stage: 'indexerd', occurrence: parser },
   'message.failed': { stage: 'indexerd', occurrence: parser },

@@ -141,7 +141,7 @@ function columnsOf(event: MailEvent) {
     type,
     subject,
     tenant,
-    entryId: data.entryId,
+    entryId: data.entryId ?? null,
     traceId: traceIdOf(traceparent),
     time: Date.parse(time),
     headers: JSON.stringify(headers),

@@ -1,6 +1,6 @@
 // The topics as they should be, what a cluster has, and the steps between the two.
 //
-// The key of every record is the message id, and a key's events stay in order only while the number of partitions stays: so
+// A key's events stay in order only while the number of partitions stays: so
 // partitions grow only when that is asked for in words, and never shrink.
 
 import { deadLetterTopic, GROUPS } from './dead-letters.ts'
@@ -14,6 +14,7 @@ const PARTITIONS = 12
 const RETENTION_MS: Readonly<Record<Topic | 'deadLetters', number>> = {
   'mail.ingest.v1': 14 * DAY_MS,
   'mail.messages.v1': 30 * DAY_MS,
+  'mail.refusals.v1': 14 * DAY_MS,
   deadLetters: 30 * DAY_MS,
 }
 

@@ -10,6 +10,7 @@ import type { Timeouts } from './deadlines.ts'
 import type { InlineScan } from './inline-scan.ts'
 import type { ListenerName, SmtpMetrics } from './metrics.ts'
 import type { RecentMessages } from './recent.ts'
+import type { Refusals } from './refusals.ts'
 import type { Throttle, ThrottleLimits } from './throttle.ts'
 
 export interface Limits extends Timeouts, ThrottleLimits {
@@ -21,6 +22,8 @@ export interface Limits extends Timeouts, ThrottleLimits {
   recipientsMax: number
   /** Sessions at one time. */
   sessionsMax: number
+  /** Refusals of one tenant for one reason in a minute that it hears of one by one. */
+  refusalRate: number
   /** Milliseconds before the greeting, for those who want to catch clients that do not wait for it. */
   greetingDelayMs: number
 }
@@ -44,6 +47,7 @@ export interface House {
   metrics: SmtpMetrics
   recent: RecentMessages
   throttle: Throttle
+  refusals: Refusals
   /** Undefined: there is no TLS. */
   certificates: Certificates | undefined
   /** Mail comes over TLS or not at all. */

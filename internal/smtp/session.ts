@@ -21,11 +21,13 @@ import { addressArgument, chunkArgument, isAscii, mailParameters, type Chunk } f
 import { barrier } from './access.ts'
 import { Authentication, type Challenge } from './auth.ts'
 import { openBody, RUNAWAY_FACTOR, spoolRefusal, type Body, type Committed } from './body.ts'
+import { tellOfDiscarded, tellOfEnd, tellOfRecipient, tellOfTimeout, type Speaker } from './concern.ts'
 import { extensions } from './extensions.ts'
+import { settleFate } from './fate.ts'
 import type { Greeted, House, Peer } from './house.ts'
 import { scanInline } from './inline-scan.ts'
 import { swallow, type Intake } from './intake.ts'
-import { FATE_MESSAGES, refused, type Fate } from './metrics.ts'
+import { refused, type Fate } from './metrics.ts'
 import { judge, listed } from './policy.ts'
 import { crowded, gotMail } from './receivers.ts'
 import { hello, reply, REPLIES, type Reply, type ReplyName } from './replies.ts'
@@ -79,6 +81,10 @@ export class Session {
   barred(verb: string): ReplyName | undefined {
     const { requireTls } = this.#house
     return barrier(verb, { peer: this.#peer, requireTls, authenticated: this.#credential !== undefined })
+  }
+
+  get #speaker(): Speaker {
+    return { peer: this.#peer, greeted: this.#greeted, tenant: this.#credential?.tenant }
   }
 
   get #credential() {
@@ -167,6 +173,7 @@ export class Session {
     if (!transaction.smtpUtf8 && !isAscii(argument.path)) return reply('utf8_not_announced')
     const answer = reply(this.#addRecipient(transaction, mailbox))
     if (answer.code >= 400) transaction.refusal = answer
+    tellOfRecipient(this.#house, this.#speaker, { transaction, mailbox, answer })
     return answer
   }
 
@@ -350,6 +357,7 @@ export class Session {
     const { recent } = this.#house
     const nobody = transaction.discarded.size > 0 ? [NOBODY] : []
     const duplicate = recent.note({ tenants: [...tenantsOf(transaction), ...nobody], headerMessageId, sha256 })
+    tellOfDiscarded(this.#house, this.#speaker, transaction, { sizeBytes, sha256 })
     const fate: Fate =
       transaction.recipients.size > 0 ? { result: 'accepted', reason: 'none' } : refused('unknown_rcpt')
     this.#over(transaction, fate, { sizeBytes, sha256, duplicate })
@@ -370,42 +378,30 @@ export class Session {
     if (transaction === undefined) return
     await transaction.body?.abort()
     const refusal = refusalBefore(transaction)
-    if (refusal !== undefined) this.#settle(transaction, refusal)
+    // Refused recipients have been told of one by one.
+    if (transaction.body?.failure !== undefined && refusal !== undefined)
+      tellOfEnd(this.#house, this.#speaker, transaction, refusal)
+    else if (ending === 'timeout' && transaction.body !== undefined)
+      tellOfTimeout(this.#house, this.#speaker, transaction)
+    if (refusal !== undefined) this.#refused(transaction, refusal)
     else this.#over(transaction, { result: ending, reason: 'none' }, {})
   }
 
   /** A refusal that ends the transaction. */
   #settle(transaction: Transaction, answer: Reply): Reply {
-    this.#over(transaction, refused(answer.reason ?? 'other'), { reply: `${answer.code} ${answer.status}` })
+    tellOfEnd(this.#house, this.#speaker, transaction, answer)
+    this.#refused(transaction, answer)
     return answer
+  }
+
+  #refused(transaction: Transaction, answer: Reply): void {
+    this.#over(transaction, refused(answer.reason ?? 'other'), { reply: `${answer.code} ${answer.status}` })
   }
 
   #over(transaction: Transaction, fate: Fate, more: Record<string, unknown>): void {
     this.#transaction = undefined
-    const { clock, metrics, throttle } = this.#house
-    metrics.transaction(fate)
-    const octets = transaction.body?.bytes ?? 0
-    throttle.noteOctets(this.#peer.address, octets, clock.monotonic())
-    const fields = {
-      entryId: transaction.entryId,
-      tenants: tenantsOf(transaction),
-      traceId: traceIdOf(transaction.traceparent),
-      client: this.#peer.address,
-      credential: this.#credential?.name,
-      recipients: transaction.recipients.size,
-      discarded: transaction.discarded.size,
-      declaredBytes: transaction.size,
-      receivedBytes: transaction.body?.bytes,
-      reason: fate.reason,
-      ...more,
-    }
-    this.#house.log.info(fields, FATE_MESSAGES[fate.result])
-    transaction.span.end({
-      entry_id: transaction.entryId,
-      bytes: octets,
-      recipients: transaction.recipients.size,
-      ...fate,
-    })
+    const client = { address: this.#peer.address, credential: this.#credential?.name }
+    settleFate(this.#house, client, { transaction, fate, more })
   }
 }
 

@@ -17,6 +17,7 @@ import { smtpMetrics, type ListenerName } from './metrics.ts'
 import { RecentMessages } from './recent.ts'
 import type { House, Limits } from './house.ts'
 import type { InlineScan } from './inline-scan.ts'
+import { Refusals, type Notes } from './refusals.ts'
 import { Throttle } from './throttle.ts'
 
 export type { Draft, Reservation, Spool } from './body.ts'
@@ -25,6 +26,7 @@ export type { Limits } from './house.ts'
 export type { ListenerName } from './metrics.ts'
 export type { InlineScan } from './inline-scan.ts'
 export type { ThrottleLimits } from './throttle.ts'
+export { REFUSAL_REASONS } from './refusals.ts'
 export { REPLIES, type Reply, type ReplyName } from './replies.ts'
 
 export interface SmtpOptions {
@@ -35,6 +37,8 @@ export interface SmtpOptions {
   /** Without it there are none. */
   quotas?: TenantQuotas
   spool: Spool
+  /** Where refusals go that tenants hear of. */
+  notes: Notes
   /** Who finds out who sent a mail. */
   authenticator?: Authenticator
   /** Scans mail before its final reply; without it indexerd does it later, or nobody. */
@@ -86,6 +90,7 @@ export function smtpServer(options: SmtpOptions): SmtpDoor {
     proxies = new BlockList(),
     checkSecret: check = checkSecret,
     tracer = UNTRACED,
+    notes,
     ...rest
   } = options
   const house: House = {
@@ -94,6 +99,7 @@ export function smtpServer(options: SmtpOptions): SmtpDoor {
     metrics: smtpMetrics(registry),
     recent: new RecentMessages(),
     throttle: new Throttle(options.limits),
+    refusals: new Refusals({ ...options, notes, perMinute: options.limits.refusalRate }),
     certificates,
     requireTls,
     isProxy: (address) => isIP(address) !== 0 && proxies.check(address, isIPv6(address) ? 'ipv6' : 'ipv4'),
@@ -194,9 +200,10 @@ class Listener implements Listening {
     giveUp.abort()
     this.#stopped.abort()
     await Promise.all([cut, this.#checking])
+    this.house.refusals.flush(true)
   }
 
-  /** One timer for all sessions, so that a deadline costs a message nothing. */
+  /** One timer for all sessions, so that a deadline costs a message nothing; and for what tenants hear of. */
   async #check(signal: AbortSignal): Promise<void> {
     const { greetingTimeoutMs, idleTimeoutMs, dataTimeoutMs, sessionTimeoutMs } = this.house.limits
     const shortestMs = Math.min(greetingTimeoutMs, idleTimeoutMs, dataTimeoutMs, sessionTimeoutMs)
@@ -204,6 +211,7 @@ class Listener implements Listening {
     while (await this.#slept(everyMs, signal)) {
       const nowMs = this.#clock.monotonic()
       for (const connection of this.open) connection.check(nowMs)
+      this.house.refusals.flush()
     }
   }
 

@@ -6,7 +6,8 @@ import { Gauge, type Registry } from '@prometheus-io/client'
 export const SPOOL_STATES = ['pending', 'uploading', 'deferred', 'aside'] as const
 export type SpoolState = (typeof SPOOL_STATES)[number]
 
-export const TARGETS = ['objectstore', 'eventlog', 'spool'] as const
+/** `refusals`: the log again, for them alone. */
+export const TARGETS = ['objectstore', 'eventlog', 'spool', 'refusals'] as const
 export type TargetName = (typeof TARGETS)[number]
 
 /** The spool as it is now. */

@@ -17,6 +17,7 @@ import { Stopped, target, type Target } from './backoff.ts'
 import { inHand, metrics, type EntriesNow, type InHand, type TargetName } from './metrics.ts'
 import { parcelsOf, type Parcel } from './parcel.ts'
 import { publisher, type Publish } from './publisher.ts'
+import { refusalLane, type Note, type RefusalLane } from './refusals.ts'
 
 /** One accepted transaction, as the spool gives it. */
 export interface Entry {
@@ -33,7 +34,7 @@ export interface Entry {
 
 /** The part of the spool's reader that the uploader needs. */
 export interface Entries {
-  entries(signal: AbortSignal): AsyncIterable<Entry>
+  entries(signal: AbortSignal): AsyncIterable<Entry | Note>
   done(id: string): Promise<void>
   setAside(id: string, reason: string): Promise<void>
   stats(): EntriesNow
@@ -90,7 +91,8 @@ export function uploader(options: UploaderOptions): Uploader {
   const failed = (name: TargetName, error: Error | undefined) => {
     gauges.failed(name, error)
     const since = failing.get(name)?.since ?? options.clock.monotonic()
-    if (error === undefined) failing.delete(name)
+    // No reason to call a stage unready that carries mail.
+    if (error === undefined || name === 'refusals') failing.delete(name)
     else failing.set(name, { since, message: error.message })
   }
   return {
@@ -120,7 +122,18 @@ export function uploader(options: UploaderOptions): Uploader {
         })
       const publish = publisher(options.log, reachable('eventlog'))
       try {
-        await carryAll({ options, hand, stop, store: reachable('objectstore'), spool: reachable('spool'), publish })
+        const spool = reachable('spool')
+        const failures: unknown[] = []
+        const refusals = refusalLane({
+          ...options,
+          target: reachable('refusals'),
+          done: (id) => spool.reach(id, () => options.reader.done(id)),
+          failed: (error) => {
+            failures.push(error)
+            stop.abort()
+          },
+        })
+        await carryAll({ options, hand, stop, failures, store: reachable('objectstore'), spool, publish, refusals })
       } finally {
         signal.removeEventListener('abort', abort)
       }
@@ -133,15 +146,17 @@ interface Run {
   options: UploaderOptions
   hand: InHand
   stop: AbortController
+  /** What no further try mends; the first ends the run. */
+  failures: unknown[]
   store: Target
   spool: Target
   publish: Publish
+  refusals: RefusalLane
 }
 
 async function carryAll(run: Run): Promise<void> {
-  const { options, stop, hand } = run
+  const { options, stop, hand, failures, refusals } = run
   const underWay = new Set<Promise<void>>()
-  const failures: unknown[] = []
   const begin = (entry: Entry) => {
     const task = (async () => {
       hand.take(entry.id, entry.receivedAt)
@@ -160,7 +175,8 @@ async function carryAll(run: Run): Promise<void> {
   }
   try {
     for await (const entry of options.reader.entries(stop.signal)) {
-      begin(entry)
+      if ('note' in entry) refusals.offer(entry)
+      else begin(entry)
       if (underWay.size >= options.concurrency) await Promise.race(underWay)
       if (stop.signal.aborted) break
     }
@@ -170,6 +186,7 @@ async function carryAll(run: Run): Promise<void> {
   }
   // Nobody works on after run() has ended.
   await Promise.all(underWay)
+  await refusals.ended()
   if (failures.length > 0) throw failures[0]
 }
 

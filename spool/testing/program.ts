@@ -33,6 +33,7 @@ async function session(): Promise<void> {
     for (let at = 0; at < body.length; at += CHUNK) await draft.write(body.subarray(at, at + CHUNK))
     await draft.commit({ id })
     writeSync(1, `${id} ${body.length}\n`)
+    writer.note(randomUUID(), { after: id })
   }
 }
 

@@ -1,6 +1,6 @@
 // What the spool's tests share: a clock that never waits, bytes by seed, messages, and a reader that reads to the end and stops.
 import { createHash } from 'node:crypto'
-import type { SpoolClock, SpoolEntry, SpoolOptions, SpoolReader, SpoolWriter } from '../contract.ts'
+import type { SpoolClock, SpoolEntry, SpoolNote, SpoolOptions, SpoolReader, SpoolWriter } from '../contract.ts'
 import { encodeFrame, sealFrame } from '../frame.ts'
 import type { Fs } from '../fs.ts'
 
@@ -112,15 +112,16 @@ export async function bodyOf(entry: Pick<SpoolEntry, 'open'>): Promise<Buffer> {
   return Buffer.concat(chunks)
 }
 
-/** Every entry up to where the log ends now. */
+/** Every entry up to where the log ends now; notes go to `noted`, and are done with where nobody wants them. */
 export async function drain(
   reader: SpoolReader,
   clock: SpoolClock,
   each: (entry: SpoolEntry) => Promise<void>,
+  noted: (note: SpoolNote) => Promise<void> = ({ id }) => reader.done(id),
 ): Promise<void> {
   const stop = new AbortController()
   if (clock instanceof TurnClock) clock.idle = () => stop.abort()
-  for await (const entry of reader.entries(stop.signal)) await each(entry)
+  for await (const item of reader.entries(stop.signal)) await ('note' in item ? noted(item) : each(item))
   if (clock instanceof TurnClock) clock.idle = undefined
 }
 

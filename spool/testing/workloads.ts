@@ -3,7 +3,7 @@ import type { SpoolReader, SpoolWriter } from '../contract.ts'
 import type { MemFs } from '../memfs.ts'
 import { openReader } from '../reader.ts'
 import { openWriter } from '../writer.ts'
-import { drain, message, put, testOptions, type Message } from './rig.ts'
+import { drain, idOf, message, put, testOptions, type Message } from './rig.ts'
 
 /** What the outside was told before the power went. */
 export interface Told {
@@ -15,6 +15,8 @@ export interface Told {
   done: Set<string>
   /** setAside() was called. */
   aside: Set<string>
+  /** note() took them, in this order. */
+  noted: string[]
 }
 
 export interface Workload {
@@ -30,6 +32,7 @@ export const nothingTold = (): Told => ({
   begun: new Map(),
   done: new Set(),
   aside: new Set(),
+  noted: [],
 })
 
 class Session {
@@ -60,6 +63,12 @@ class Session {
     } catch {
       // told: not accepted
     }
+  }
+
+  /** Notes, and time for them to be written. */
+  async note(...numbers: number[]): Promise<void> {
+    for (const n of numbers) if (this.writer.note(idOf(n), { n })) this.#told.noted.push(idOf(n))
+    for (let turn = 0; turn < 10; turn++) await new Promise((resolve) => setImmediate(resolve))
   }
 
   async finish(...ids: string[]): Promise<void> {
@@ -203,6 +212,40 @@ export const WORKLOADS: Workload[] = [
     await s.put(small(3))
     await s.finish(id(small(1)), id(small(3)))
     await s.settle()
+  }),
+  workload('notes before, between and behind the mail', async (s) => {
+    await s.note(0xa1)
+    await s.put(small(1))
+    await s.note(0xa2, 0xa3)
+    await s.note(0xa4)
+    await s.put(large(2))
+    await s.note(0xa5)
+    await s.note(0xa6)
+  }),
+  workload(
+    'notes that roll segments, read and done with',
+    async (s) => {
+      await s.read()
+      await s.note(0xa1, 0xa2)
+      await s.note(0xa3)
+      await s.put(small(1))
+      await s.note(0xa4)
+      await s.note(0xa5)
+      await s.finish(id(small(1)))
+      await s.settle()
+      await s.put(small(2))
+    },
+    ROLL,
+  ),
+  workload('the disk is full for notes, and then for mail', async (s, disk) => {
+    await s.note(0xa1)
+    disk.fail({ call: 'write', path: '/log/', nth: 1, error: 'ENOSPC' })
+    await s.note(0xa2)
+    await s.put(small(1))
+    await s.note(0xa3)
+    disk.fail({ call: 'write', path: '/log/', nth: 1, error: 'ENOSPC' })
+    await s.put(small(2))
+    await s.put(small(3))
   }),
   workload('an aborted large body', async (s) => {
     const draft = s.writer.begin(id(large(1)))

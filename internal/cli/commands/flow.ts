@@ -90,6 +90,28 @@ export const EVENTS: Noun = {
   ],
 }
 
+export const REFUSALS: Noun = {
+  name: 'refusals',
+  about: 'Says why mail did not arrive: what was refused, deferred or let go at the SMTP port',
+  verbs: [
+    {
+      usage: 'list',
+      about: 'Lists the last refusals, the newest at the end',
+      options: [
+        tenantOption(),
+        option('--reason <reason>', 'only this reason (docs/events.md)'),
+        ...timeOptions('refused'),
+        limitOption(50),
+      ],
+      examples: [
+        ['refusals list --tenant acme --from 1h', 'why did this mail not arrive?'],
+        ['refusals list --reason unknown_rcpt --json', 'addresses that nobody has'],
+      ],
+      run: async (call) => (await import('../refusals.ts')).list(call),
+    },
+  ],
+}
+
 /** How a replay runs, whatever chose its messages. */
 const running = () => [
   dryRunOption(),

@@ -12,6 +12,7 @@ import { openNodeQuotas } from '../../directory/node-quotas.ts'
 import { openDirectory, writeSnapshot } from '../../directory/snapshot.ts'
 import { UsageRefresher, type UsageSource } from '../../directory/usage-refresher.ts'
 import type { Directory, DirectoryRow, DomainRow } from '../../directory/directory.ts'
+import type { Refusal } from '../../envelope/envelope.ts'
 import type { Clock, Ids } from '../../ports/ports.ts'
 import { makePair } from './certificates.ts'
 import { openDiskSpool, type Kept } from './disk.ts'
@@ -35,6 +36,8 @@ export interface BedOptions {
   limits?: Partial<Limits>
   /** Wraps or replaces the spool that the door gets. */
   spool?: (real: Spool) => Spool
+  /** Takes refusals instead of the spool. */
+  notes?: SmtpOptions['notes']
   directory?: (real: Directory) => Directory
   /** What tenants may have, and have. */
   limited?: Limited[]
@@ -66,6 +69,8 @@ export interface Bed {
   log: Record<string, unknown>[]
   /** Every entry in the spool, oldest first. */
   kept(): Promise<Kept[]>
+  /** Closes the door; then every refusal that it noted, oldest first. */
+  refusals(): Promise<Refusal[]>
   reservedBytes(): number
   close(): Promise<void>
 }
@@ -74,6 +79,7 @@ export const LIMITS: Limits = {
   messageBytesMax: 2000,
   recipientsMax: 5,
   sessionsMax: 300,
+  refusalRate: 60,
   greetingDelayMs: 0,
   idleTimeoutMs: 30_000,
   dataTimeoutMs: 30_000,
@@ -191,6 +197,7 @@ export async function openBed(options: BedOptions = {}): Promise<Bed> {
     quotas,
     ...(options.inlineScan && { inlineScan: options.inlineScan }),
     spool: options.spool?.(disk.writer) ?? disk.writer,
+    notes: options.notes ?? disk.writer,
     ...(options.authenticator && { authenticator: options.authenticator }),
     clock: {
       ...clock,
@@ -223,6 +230,10 @@ export async function openBed(options: BedOptions = {}): Promise<Bed> {
     certificates,
     log,
     kept: () => disk.kept(),
+    refusals: async () => {
+      await door.close(1000)
+      return disk.notes()
+    },
     reservedBytes: () => disk.writer.stats().reservedBytes,
     close,
   }

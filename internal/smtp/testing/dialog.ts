@@ -117,6 +117,12 @@ const FACTS: Record<string, (bed: Bed) => Promise<string>> = {
     (await bed.kept())
       .flatMap((each) => (each.envelope.discarded ?? []).map((to) => `${to.address}>${to.tenant ?? ''}`))
       .join(' '),
+  refusals: async (bed) =>
+    (await bed.refusals())
+      .map(({ tenant, reason, code, status, stage, senderDomain, recipients }) =>
+        [tenant, reason, code, status, stage, `${senderDomain}>${recipients.join('+')}`].join(' '),
+      )
+      .join(', '),
   client: async (bed) =>
     (await bed.kept()).map(({ envelope: { client } }) => `${client.address} ${client.port}`).join(' '),
   scans: async (bed) => (await bed.kept()).map((each) => JSON.stringify(each.envelope.scan ?? null)).join(' '),

@@ -5,9 +5,17 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { buffer } from 'node:stream/consumers'
-import type { Envelope } from '../../envelope/envelope.ts'
+import type { Envelope, Refusal } from '../../envelope/envelope.ts'
 import type { Clock } from '../../ports/ports.ts'
-import { nodeFs, openReader, openWriter, type SpoolEntry, type SpoolWriter } from '../../../spool/spool.ts'
+import {
+  inspect,
+  nodeFs,
+  openReader,
+  openWriter,
+  type SpoolEntry,
+  type SpoolNote,
+  type SpoolWriter,
+} from '../../../spool/spool.ts'
 
 export interface Kept {
   id: string
@@ -19,6 +27,8 @@ export interface DiskSpool {
   writer: SpoolWriter
   /** Every entry, oldest first, as the next stage would read it. */
   kept(): Promise<Kept[]>
+  /** Closes the writer; then every note, oldest first. */
+  notes(): Promise<Refusal[]>
   close(): Promise<void>
 }
 
@@ -38,12 +48,19 @@ export async function openDiskSpool(capacityBytes: number, clock: Clock): Promis
     writer,
     kept: async () => {
       while (read.length < writer.stats().committedMessages) {
-        const next: IteratorResult<SpoolEntry> = await entries.next()
+        const next: IteratorResult<SpoolEntry | SpoolNote> = await entries.next()
         if (next.done === true) break
+        if ('note' in next.value) continue
         const { id, envelope } = next.value
         read.push({ id, envelope: envelope as Envelope, bytes: await buffer(next.value.open()) })
       }
       return read
+    },
+    notes: async () => {
+      await writer.close()
+      const found: Refusal[] = []
+      for await (const { note } of inspect(options).notes()) found.push(note as Refusal)
+      return found
     },
     close: async () => {
       await writer.close()

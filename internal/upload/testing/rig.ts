@@ -11,6 +11,7 @@ import Sqlite from 'better-sqlite3'
 import type { BlobStore } from '../../blob/blob.ts'
 import { fileBlobs } from '../../blob/file.ts'
 import { uuidv5, type Envelope } from '../../envelope/envelope.ts'
+import type { EventLog, MailEvent } from '../../eventlog/eventlog.ts'
 import { sqliteEventLog, type SqliteEventLog } from '../../eventlog/sqlite.ts'
 import type { Clock } from '../../ports/ports.ts'
 import { nodeFs, openReader, openWriter, type SpoolReader } from '../../../spool/spool.ts'
@@ -61,6 +62,8 @@ export interface Rig {
   lines: { level: string; message: string; fields: Record<string, unknown> }[]
   /** Puts entries into the spool. */
   accept(entries: readonly { n: number; envelope?: object; bytes?: Buffer }[]): Promise<void>
+  /** Notes facts in the spool, in order. */
+  note(notes: readonly { id: string; note: object }[]): Promise<void>
   /** A process life of the stage: runs until `enough` or `stop`, with calls interfered with. */
   life(options?: LifeOptions): Promise<Life>
   /** Everything that is there: keys and event ids in order, each with how often. */
@@ -70,6 +73,8 @@ export interface Rig {
 
 export interface LifeOptions {
   interfere?: Interference
+  /** In the place of the log's own. */
+  append?: EventLog['append']
   concurrency?: number
   change?: Partial<UploaderOptions>
 }
@@ -116,7 +121,20 @@ export async function makeRig(): Promise<Rig> {
       }
       await writer.close()
     },
-    async life({ interfere = () => undefined, concurrency = 4, change = {} } = {}) {
+    async note(notes) {
+      const writer = await openWriter(spool)
+      for (const { id, note } of notes) {
+        writer.note(id, note)
+        open.add(id)
+      }
+      await writer.close()
+    },
+    async life({
+      interfere = () => undefined,
+      append = async (batch: readonly MailEvent[]) => events.append(batch),
+      concurrency = 4,
+      change = {},
+    } = {}) {
       const reader = await openReader(spool)
       const registry = new Registry()
       const around = interfering(interfere)
@@ -129,7 +147,7 @@ export async function makeRig(): Promise<Rig> {
           stats: () => reader.stats(),
         } satisfies Entries,
         blobs: { ...blobs, put: (key, upload) => around('put', () => blobs.put(key, upload)) },
-        log: { append: (batch) => around('append', () => events.append(batch)) },
+        log: { append: (batch) => around('append', () => append(batch)) },
         clock,
         logger: log,
         registry,
