@@ -43,6 +43,7 @@ import {
   type MessageFilter,
   type Store,
 } from './store.ts'
+import { automaticContract } from './contract-automatic.ts'
 import { searchContract } from './contract-search.ts'
 import { sendersContract } from './contract-senders.ts'
 import { draft, eventRow, reasonOf } from './testing/draft.ts'
@@ -76,6 +77,7 @@ export function storeContract(bed: StoreBed): void {
     schemaContract(bed, () => store)
     directoryContract(() => store)
     sendersContract(() => store)
+    automaticContract(() => store)
     transactionContract(bed, () => store)
     listContract(() => store)
   })
