@@ -111,6 +111,16 @@ describe('outbound', () => {
     expect((await listOutbound(desk.store, {}, { limit: 5 })).rows.map(({ id }) => id)).toEqual(['two'])
     expect((await desk.run('outbound list --state gone')).status).toBe(2)
   })
+
+  test('status tells of mail that waits and of mail that failed, and of nothing else', async () => {
+    const desk = await openDesk()
+    const outbound = async () => (await desk.run('status --json')).stdout
+    expect(JSON.parse(await outbound())).not.toHaveProperty('outbound')
+    await queue(desk, 'one')
+    expect(JSON.parse(await outbound())).toMatchObject({ outbound: { level: 'ok', value: { mails: 1, failed: 0 } } })
+    await fail(desk, 'one')
+    expect(JSON.parse(await outbound())).toMatchObject({ outbound: { level: 'warn', value: { mails: 0, failed: 1 } } })
+  })
 })
 
 describe('what belongs to a message', () => {
