@@ -12,6 +12,8 @@ import {
   reportsOn,
   seedFirstStart,
   setAutoReply,
+  StoreError,
+  type Store,
 } from '../store/store.ts'
 import { namedMailboxes, whyNoReply, type ReplyFacts } from './auto-reply.ts'
 import { replay } from './indexer.ts'
@@ -225,6 +227,25 @@ test('neither a duplicate nor a message that is indexed again is answered', asyn
   await replay(parts, { jobId: 'j', selector, perSecond: 1000, signal: new AbortController().signal })
   await bed.index({ answers: true })
   expect(await queued()).toEqual([])
+})
+
+test('a transaction that fails leaves neither row nor reply, and the next one makes both', async () => {
+  let failures = 0
+  const { store } = bed
+  const failing: Store = {
+    ...store,
+    transaction: (work) =>
+      store.transaction(async (tx) => {
+        const result = await work(tx)
+        const { rows } = await listOutbound(tx, {}, { limit: 1 })
+        if (rows.length > 0 && failures++ < 2) throw new StoreError('unavailable', 'the disk is full')
+        return result
+      }),
+  }
+  await bed.deliver([letter(1)])
+  await bed.index({ answers: true, store: failing })
+  expect(failures).toBeGreaterThan(2)
+  expect(await queued()).toEqual([{ from: SALES, to: 'ann@example.org' }])
 })
 
 const REPORT = (original: string) => `Content-Type: multipart/report; report-type=delivery-status; boundary=r

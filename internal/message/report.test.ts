@@ -113,9 +113,12 @@ describe('delivery reports', () => {
 
   test('values are bounded and on one line; a report of a megabyte costs no more than its beginning', async () => {
     const long = `\nFinal-Recipient: rfc822; ${'b'.repeat(9000)}@x\nAction: failed\nDiagnostic-Code: smtp; \u001b[31m${'y'.repeat(9000)}\u202e\n`
-    const huge = status(ABOUT + long + 'X-Filler: z\n'.repeat(100_000))
-    const { report: found } = await parsed(report(huge, RETURNED))
+    const late = '\nFinal-Recipient: rfc822; late@x\nAction: failed\n'
+    const huge = status(ABOUT + long + 'X-Filler: z\n'.repeat(100_000) + late)
+    const { report: found, flags } = await parsed(report(huge, RETURNED))
     expect(found?.originalMessageId).toBe('<one@example.org>')
+    expect(flags).toContain('header_cut')
+    expect(found?.recipients).toHaveLength(1)
     const [recipient] = found?.recipients ?? []
     expect(recipient?.finalRecipient).toHaveLength(500)
     expect(recipient?.diagnostic).toMatch(/^smtp; \[31my{400,}$/)

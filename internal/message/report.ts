@@ -120,6 +120,8 @@ function groupsOf(text: string): Field[][] {
 async function textOf(part: Part, { range, flags }: ReportSource): Promise<string> {
   const { start, end, ...rest } = range(part)
   const within = { ...rest, start, end: Math.min(end, start + LIMITS.reportBytesMax) }
+  // Of what is returned the beginning is enough.
+  if (STATUS.has(part.type.value) && within.end < end) flags.add('header_cut')
   try {
     return (await decodeText(part, within)).text
   } catch (thrown) {
