@@ -159,7 +159,8 @@ const index = async (...mails: Mail[]) => {
 
 test('a mailbox answers the return path, once for a sender, with what RFC 3834 3.1 asks for', async () => {
   const first = letter(1, { header: `To: ${SALES}\nReferences: <0@example.org> <ö bad>` })
-  await index(first, letter(2))
+  await index(first)
+  await index(letter(2))
   const about = { tenant: 'acme', messageId: first.meta.messageId }
   const [reply] = await findOutbound(bed.store, about)
   expect(await queued()).toHaveLength(1)
