@@ -5,6 +5,7 @@ import type { BlobStore } from '../internal/blob/blob.ts'
 import { engineOf, enginePath, s3Place, type Config } from '../internal/config/config.ts'
 import type { StoreSchema, Topics } from '../internal/cli/cli.ts'
 import type { EventLog, Keeping, Queryable } from '../internal/eventlog/eventlog.ts'
+import type { Relay } from '../internal/outbound/outbound.ts'
 import type { Clock, Ids, Log } from '../internal/ports/ports.ts'
 import type { Scanner } from '../internal/scanner/scanner.ts'
 import type { Store } from '../internal/store/store.ts'
@@ -115,6 +116,13 @@ export async function scannerOf(config: Config, { clock }: Pick<Parts, 'clock'>)
   if (place === undefined) return undefined
   const { clamdScanner } = await import('../internal/scanner/clamd.ts')
   return clamdScanner({ place, timeoutMs, connectionsMax, streamMaxBytes, clock })
+}
+
+/** The relay of OUTBOUND_URL; undefined where there is none. */
+export function relayOf(config: Config): Relay | undefined {
+  const { outboundUrl: place, outboundTls: tls, outboundTlsCa: ca, outboundTimeoutMs: timeoutMs } = config
+  if (place === undefined) return undefined
+  return { ...place, tls, timeoutMs, name: config.smtpHostname, ...(ca !== '' && { ca: readFileSync(ca, 'utf8') }) }
 }
 
 /** KAFKA_TLS_CA names a file; what is in it counts. */

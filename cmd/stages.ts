@@ -31,6 +31,7 @@ import {
 import { uploader } from '../internal/upload/upload.ts'
 import { nodeFs, openReader, openWriter, SpoolError, type SpoolObserver, type SpoolOptions } from '../spool/spool.ts'
 import type { Engines } from './engines.ts'
+import { outboundParts } from './outbound.ts'
 import { parserLimits } from './parsers.ts'
 import { spoolMetrics } from './spool-metrics.ts'
 import { spoolSpace } from './spool-space.ts'
@@ -281,6 +282,7 @@ export async function startIndexerd(
     workDir,
     concurrency: config.indexConcurrency,
     retries: config.indexRetries,
+    answers: config.outboundUrl !== undefined,
     source: `/ingest/${config.deployment}/indexerd`,
     ...(onIndexed && { onIndexed }),
   })
@@ -292,6 +294,7 @@ export async function startIndexerd(
       watchDeadLetters(engines.log.deadLetters, { registry, clock, log, signal }),
     ),
     looping(log, 'old events', (signal) => keepEventsFor(upkeep, signal)),
+    ...outboundParts(around, engines.store),
   ]
   return { parts, checks: [] }
 }

@@ -19,6 +19,7 @@ describe.each([
   ['docs/limits.md', 9],
   ['docs/traces.md', 2],
   ['docs/tls.md', 9],
+  ['docs/automatic-mail.md', 18],
 ])('%s', (page, least) => {
   const rows = [...readFileSync(page, 'utf8').matchAll(/^\| (?!---|what|sentence)(.+?) \| `([^`]+)` › (.+?) \|$/gm)]
 

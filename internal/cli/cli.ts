@@ -5,6 +5,7 @@
 
 import { Command, CommanderError, Option } from 'commander'
 import { EventLogError } from '../eventlog/eventlog.ts'
+import { AUTOREPLIES, OUTBOUND } from './commands/automatic.ts'
 import { CREDENTIALS, DOMAINS, MAILBOXES, TENANTS } from './commands/directory.ts'
 import { DLQ, EVENTS, QUARANTINE, REFUSALS, REPLAY, SPOOL, TOPICS } from './commands/flow.ts'
 import { DOCUMENTS, MESSAGES, SEARCH, TRACE } from './commands/messages.ts'
@@ -37,6 +38,8 @@ const NOUNS: readonly Noun[] = [
   POLICY,
   SENDERS,
   CREDENTIALS,
+  AUTOREPLIES,
+  OUTBOUND,
   TOPICS,
   DB,
   CONFIG,

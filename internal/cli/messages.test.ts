@@ -57,7 +57,7 @@ describe('messages', () => {
       rawKey: `acme/2026/10/06/${id}.eml`,
       metaKey: `acme/2026/10/06/${id}.json`,
     })
-    expect(await desk.json('messages show ' + id)).toEqual(row)
+    expect(await desk.json('messages show ' + id)).toEqual({ ...row, report: null, reportedBy: [], replies: [] })
     const ndjson = (await desk.run('messages list --ndjson')).stdout.trim().split('\n')
     expect(ndjson.map((line) => JSON.parse(line) as unknown)).toEqual([row])
   })

@@ -4,11 +4,12 @@ import { pipeline } from 'node:stream/promises'
 import { handedOn } from '../authentication/authentication.ts'
 import { POLICY_RULES, type Envelope, type MessageMeta } from '../envelope/envelope.ts'
 import { INDEX_FLAGS } from '../indexer/indexer.ts'
-import { FLAGS } from '../message/message.ts'
+import { AUTOMATIC_KINDS, FLAGS } from '../message/message.ts'
 import { listMessages, parseQuery, searchMessages, MESSAGE_STATUSES } from '../store/store.ts'
 import type { Message, MessageFilter, MessageStatus, Page, PageWant, Store } from '../store/store.ts'
 import { CliError } from './exit.ts'
 import { findOne, withDocuments } from './find.ts'
+import { linkFacts, linksOf, NO_LINKS } from './links.ts'
 import { MESSAGE_COLUMNS, messageFacts, timeText, type MessageJson } from './message-row.ts'
 import type { Column } from './output.ts'
 import { countText } from './quantity.ts'
@@ -59,7 +60,7 @@ function statusesOf(text: string): MessageStatus[] {
 
 /** A flag that no message can have is a slip of the hand. */
 function flagOf(word: string): string {
-  const known = [FLAGS, INDEX_FLAGS, POLICY_RULES].flatMap((each) => Object.keys(each))
+  const known = [FLAGS, AUTOMATIC_KINDS, INDEX_FLAGS, POLICY_RULES].flatMap((each) => Object.keys(each))
   if (known.includes(word)) return word
   throw new CliError('usage', `--flag must be of ${known.join(', ')}, not ${JSON.stringify(word)}`)
 }
@@ -121,7 +122,8 @@ async function* withRows(store: Store, read: ReadPage, limit: number): AsyncGene
 
 export async function show(call: Call): Promise<void> {
   const row = await findOne(call.context, call.args[0] ?? '')
-  await call.output.facts(row, messageFacts(row))
+  const links = row.status === 'RECEIVED' ? NO_LINKS : await linksOf(await call.context.engines.store('read'), row)
+  await call.output.facts({ ...row, ...links }, [...messageFacts(row), ...linkFacts(links)])
 }
 
 /** The bytes as received, from the object store or, while they are there, from the spool. */

@@ -11,6 +11,7 @@ import {
   limitedTenants,
   listCheckpoints,
   listMessages,
+  outboundState,
   outboxState,
   type Checkpoint,
   type Store,
@@ -35,6 +36,7 @@ export const THRESHOLDS = {
   lagEvents: { warn: 1000, crit: 100_000 },
   lagMs: { warn: 60_000, crit: 900_000 },
   outboxMs: { warn: 60_000, crit: 900_000 },
+  outboundMs: { warn: 4 * 3_600_000, crit: 2 * 86_400_000 },
 } as const
 
 /** Every engine says in this time how it goes, or counts as out of reach. */
@@ -163,6 +165,7 @@ async function storeFacts(context: Context, store: Store): Promise<Fact[]> {
       text: countText(pending, 'event'),
       value: { events: pending, oldestMs: outboxMs },
     },
+    ...outboundFacts(context, await outboundState(store)),
     { name: 'last', level: 'ok', text: last === null ? 'no message yet' : `${timeText(last)} UTC`, value: last },
     ...(await quotaFacts(context, store)),
   ]
@@ -181,6 +184,19 @@ async function quotaFacts({ clock }: Context, store: Store): Promise<Fact[]> {
   const level = near.length + over.length > 0 ? 'warn' : 'ok'
   const fine = `${countText(tenants.length, 'tenant')} within them`
   return [{ name: 'quotas', level, text: text === '' ? fine : text, value: { tenants: tenants.length, near, over } }]
+}
+
+/** Mail of ours, where there is any that is not sent. */
+function outboundFacts(
+  { clock }: Context,
+  { pending, oldestAt, failed }: { pending: number; oldestAt: number | null; failed: number },
+): Fact[] {
+  if (pending + failed === 0) return []
+  const oldestMs = oldestAt === null ? 0 : Math.max(0, clock.now() - oldestAt)
+  const level = levelOf(oldestMs, THRESHOLDS.outboundMs)
+  const text = `${countText(pending, 'mail')} to be sent, ${failed} failed; see: ingestctl outbound list`
+  const value = { mails: pending, oldestMs, failed }
+  return [{ name: 'outbound', level: level === 'ok' && failed > 0 ? 'warn' : level, text, value }]
 }
 
 /** What each consumer group has not applied yet of a topic: how many events, and since when the oldest of them waits. */

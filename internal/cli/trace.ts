@@ -6,6 +6,7 @@ import type { Context } from './context.ts'
 import { CliError, exitFor } from './exit.ts'
 import { EVENT_COLUMNS, eventJson, search } from './events.ts'
 import { findMessages } from './find.ts'
+import { linkFacts, linksOf, type Links } from './links.ts'
 import type { MessageJson } from './message-row.ts'
 import { printable } from './printable.ts'
 import { sizeText } from './quantity.ts'
@@ -22,6 +23,8 @@ interface Life {
   /** Entries that are still in the spool. */
   spool: WaitingJson[]
   messages: MessageJson[]
+  /** What each message reports, the reports on it, and mail that answers it. */
+  links: ({ messageId: string } & Links)[]
   /** What the object store has of each message. */
   objects: { messageId: string; key: string; found: boolean; sizeBytes: number | null; etag: string | null }[]
   events: LoggedEvent[]
@@ -58,6 +61,7 @@ export async function trace(call: Call): Promise<void> {
     await mustNotBeDamaged(context, id)
     throw new CliError(missing.length > 0 ? 'unavailable' : 'missing', `nothing is known of ${JSON.stringify(id)}`)
   }
+  const links = await reach('store', async () => await allLinks(context, messages), [])
   const objects = await reach('object store', async () => await objectsOf(context, messages), [])
   const traceIds = unique([
     ...messages.map((row) => row.traceId),
@@ -70,6 +74,7 @@ export async function trace(call: Call): Promise<void> {
     traceIds,
     spool,
     messages,
+    links,
     objects,
     events,
   }
@@ -91,6 +96,13 @@ const unique = (texts: readonly (string | undefined)[]): string[] => [
 async function messagesOf(context: Context, entryIds: readonly string[]): Promise<MessageJson[]> {
   const found = await Promise.all(entryIds.map((each) => findMessages(context, each)))
   return found.flatMap(({ messages }) => messages)
+}
+
+async function allLinks(context: Context, messages: readonly MessageJson[]): Promise<Life['links']> {
+  const indexed = messages.filter((row) => row.status !== 'RECEIVED')
+  if (indexed.length === 0) return []
+  const store = await context.engines.store('read')
+  return await Promise.all(indexed.map(async (row) => ({ messageId: row.id, ...(await linksOf(store, row)) })))
 }
 
 async function objectsOf(context: Context, messages: readonly MessageJson[]): Promise<Life['objects']> {
@@ -122,6 +134,8 @@ async function told({ output }: Call, life: Life): Promise<void> {
     await line(`         sha256 ${row.sha256}, ${sizeText(row.sizeBytes)}`)
     if (row.duplicateOf !== null) await line(`         duplicate of ${row.duplicateOf}`)
     for (const each of row.documents) await line(`document ${each.id}  ${each.filename}  ${sizeText(each.sizeBytes)}`)
+    for (const links of life.links.filter(({ messageId }) => messageId === row.id))
+      for (const [name, text = ''] of linkFacts(links)) await line(`${name.padEnd(8)} ${text}`)
     for (const { key, found, sizeBytes } of life.objects.filter((object) => object.messageId === row.id))
       await line(`object   ${key}  ${found ? sizeText(sizeBytes ?? 0) : 'not there'}`)
   }

@@ -79,6 +79,15 @@ describe('settings', () => {
     ['SMTP_TLS_PORT', '70000', 'past the last port'],
     ['SMTP_PROXY_FROM', '10.0.0.0/33', 'more bits than there are'],
     ['SMTP_PROXY_FROM', 'balancer.example', 'a name'],
+    ['OUTBOUND_URL', 'relay.example:25', 'no scheme'],
+    ['OUTBOUND_URL', 'smtp://', 'no host'],
+    ['OUTBOUND_URL', 'http://u:hunter2@relay.example', 'not SMTP'],
+    ['OUTBOUND_URL', 'smtp://u:hunter2@relay.example/x', 'a path'],
+    ['OUTBOUND_URL', 'smtp://u:hunter2#@relay.example', 'a mark in the password that ends the URL'],
+    ['OUTBOUND_URL', 'smtp://u:hunter2%zz@relay.example', 'no escape'],
+    ['OUTBOUND_URL', 'smtp://hunter2@relay.example', 'a user and no password'],
+    ['OUTBOUND_URL', 'smtp://u:hunter2@relay.example:99999', 'past the last port'],
+    ['OUTBOUND_TLS', 'none', 'not in the set'],
     ['SCANNER_URL', '127.0.0.1:3310', 'no scheme'],
     ['SCANNER_URL', 'clamd://', 'no place'],
     ['SCANNER_URL', 'clamd://127.0.0.1', 'no port'],
@@ -133,6 +142,19 @@ describe('settings', () => {
     ['clamd:///run/clamav/clamd.ctl', { path: '/run/clamav/clamd.ctl' }],
   ])('SCANNER_URL=%s', (value, place) => {
     expect(loadConfig({ SCANNER_URL: value }).scannerUrl).toEqual(place)
+  })
+
+  test.each([
+    ['', undefined],
+    ['smtp://relay.example', { host: 'relay.example', port: 25, secure: false }],
+    ['smtp://[::1]:2525/', { host: '::1', port: 2525, secure: false }],
+    [
+      'smtp://u%40x:p%2F%25@relay.example',
+      { host: 'relay.example', port: 587, secure: false, credentials: { user: 'u@x', pass: 'p/%' } },
+    ],
+    ['smtps://relay.example', { host: 'relay.example', port: 465, secure: true }],
+  ])('OUTBOUND_URL=%s', (value, place) => {
+    expect(loadConfig({ OUTBOUND_URL: value }).outboundUrl).toEqual(place)
   })
 
   test('resume must not be below the floor', () => {

@@ -111,6 +111,45 @@ export const loopbackListen = (value: string): Listen => {
   return loopback ? place : refuse('a loopback address such as 127.0.0.1:9090', value)
 }
 
+/** The relay that mail of ours goes out by. */
+export interface OutboundPlace {
+  host: string
+  port: number
+  /** TLS from the first octet. */
+  secure: boolean
+  credentials?: { user: string; pass: string }
+}
+
+/** `smtp://USER:PASSWORD@HOST:PORT` or `smtps://…`; empty for none. What is wrong is told without the URL: it holds a password. */
+export const outboundUrl = (value: string): OutboundPlace | undefined => {
+  if (value === '') return undefined
+  const url = URL.canParse(value) ? new URL(value) : undefined
+  const bare = url !== undefined && /^\/?$/.test(url.pathname) && url.search === '' && url.hash === ''
+  if (url === undefined || !bare || !/^smtps?:$/.test(url.protocol) || url.hostname === '' || url.port === '0') {
+    const escaped = 'in a password / ? # @ % are written as %2F %3F %23 %40 %25'
+    throw new TypeError(`must be like smtp://USER:PASSWORD@HOST:587 or smtps://HOST; ${escaped}`)
+  }
+  const secure = url.protocol === 'smtps:'
+  const credentials = credentialsIn(url)
+  const usual = secure ? 465 : credentials === undefined ? 25 : 587
+  return {
+    host: url.hostname.replace(/^\[|\]$/g, ''),
+    port: url.port === '' ? usual : Number(url.port),
+    secure,
+    ...(credentials && { credentials }),
+  }
+}
+
+function credentialsIn({ username, password }: URL): { user: string; pass: string } | undefined {
+  if (username === '' && password === '') return undefined
+  if (username === '' || password === '') throw new TypeError('must have both a user and a password, or none')
+  try {
+    return { user: decodeURIComponent(username), pass: decodeURIComponent(password) }
+  } catch {
+    throw new TypeError('must have two hex digits after each % of its user and password')
+  }
+}
+
 /** Where a malware scanner listens. */
 export type ScannerPlace = { host: string; port: number } | { path: string }
 

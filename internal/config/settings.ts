@@ -105,6 +105,13 @@ export const SETTINGS = {
   scannerStreamMax: setting('SCANNER_STREAM_MAX', parse.whole(1024, 4 * GIB), mib(25), 'Largest message that the scanner is asked about; larger ones are flagged `unscanned`. Not above StreamMaxLength of clamd.', 'bytes'),
   scannerConnections: setting('SCANNER_CONNECTIONS', parse.whole(1, 256), '8', 'Scans of one process at one time; of all processes no more than MaxThreads of clamd.', 'count'),
 
+  outboundUrl: setting('OUTBOUND_URL', parse.outboundUrl, '', 'Relay for mail of ours, such as automatic replies: smtp://USER:PASSWORD@HOST:587, smtps://… or smtp://HOST:25; empty for none, and then nothing is answered. The same for every indexerd. See docs/automatic-mail.md.', '', true),
+  outboundTls: setting('OUTBOUND_TLS', parse.oneOf('required', 'opportunistic'), 'required', '`required`: the relay offers STARTTLS with a certificate that holds, or nothing is sent. `opportunistic`: plain text where it does not, and any certificate; a password is never sent in plain text.'),
+  outboundTlsCa: setting('OUTBOUND_TLS_CA', parse.anything, '', 'PEM file of the authorities for the relay’s certificate; empty for those that Node knows.'),
+  outboundTimeoutMs: setting('OUTBOUND_TIMEOUT_MS', parse.whole(100, 600_000), '60000', 'The relay has so long for each step: a connection, a greeting, a reply.', 'ms'),
+  outboundConnections: setting('OUTBOUND_CONNECTIONS', parse.whole(1, 100), '4', 'Mails on their way to the relay at one time.', 'count'),
+  outboundRetentionDays: setting('OUTBOUND_RETENTION_DAYS', parse.whole(1, 36_500), '30', 'Days that mail which was sent, or could not be, is kept in the queue, so that reports on it can be told apart.', 'days'),
+
   kafkaTlsCa: setting('KAFKA_TLS_CA', parse.anything, '', 'TLS to Kafka: a PEM file of authorities, or `system` for those that Node knows; empty for none.'),
   kafkaSaslMechanism: setting('KAFKA_SASL_MECHANISM', parse.anything, '', 'plain, scram-sha-256 or scram-sha-512; empty for none.'),
   kafkaSaslUsername: setting('KAFKA_SASL_USERNAME', parse.anything, '', 'Name to log in to Kafka with.'),

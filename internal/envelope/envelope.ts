@@ -72,6 +72,8 @@ export interface Envelope {
   recipients: Recipient[]
   /** Not there where there are none; never part of what a tenant sees. */
   discarded?: Discarded[]
+  /** The client logged in, and may send as `mailFrom`. Absent where it did not. */
+  submitted?: true
   smtpUtf8: boolean
   /** BODY parameter (RFC 6152 2). */
   body: '7BIT' | '8BITMIME'

@@ -71,6 +71,12 @@ export const CATALOGUE = {
       status: Type.String({ description: 'PARSED or DUPLICATE; treat unknown as other.' }),
       duplicateOf: Type.Optional(Id('The first message with this Message-ID.')),
       threadId: Type.Optional(Id('The conversation.')),
+      automatic: Type.Optional(
+        Type.Array(Type.String(), {
+          description: 'Kinds of mail that no person wrote: bounce, auto_reply, list; treat unknown as other.',
+        }),
+      ),
+      reportsOn: Type.Optional(Type.String({ description: 'Message-ID of the mail that a delivery report is about.' })),
       parser: Type.String({ description: 'Name and version of the parser.' }),
       sizeBytes: Bytes,
       sha256: Sha256,

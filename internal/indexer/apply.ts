@@ -12,7 +12,9 @@ import {
   joinThread,
   messageName,
   nextStatus,
+  reportOf,
   saveMessage,
+  saveReport,
   threadIdOf,
   type Document,
   type Message,
@@ -21,10 +23,13 @@ import {
   type MessageStatus,
   type Tx,
 } from '../store/store.ts'
+import { answer } from './auto-reply.ts'
 import {
+  automaticAmong,
   bareDraft,
   documentsIn,
   parsedDraft,
+  reportIn,
   searchTextOf,
   type Judgement,
   type ParsedJudgement as Parsed,
@@ -41,6 +46,8 @@ export interface Applying {
   now: number
   /** `source` of the events that are made. */
   source: string
+  /** Mail of ours goes out, so mailboxes may answer. */
+  answers?: boolean
 }
 
 /** `applied` before: the event was seen already. `kept`: a retry failed, and what was processed earlier stays. */
@@ -89,6 +96,8 @@ async function applyHeld(tx: Tx, applying: Applying, names: readonly string[], w
 interface Written {
   row: MessageDraft
   documents: readonly Document[]
+  /** Message-ID of the mail that it reports on. */
+  reportsOn?: string | null
 }
 
 /** What a parsed message says of itself, whatever others there are. */
@@ -144,7 +153,10 @@ async function applyParsed(
   const documents = documentsIn(row.tenant, row.id, message)
   await addDocuments(tx, documents)
   await indexText(tx, place, searchTextOf(meta, message))
-  return { row, documents }
+  const report = reportIn(row, message)
+  if (report !== undefined) await saveReport(tx, report)
+  if (applying.answers === true) await answer(tx, { event, row, meta, message, now })
+  return { row, documents, reportsOn: report?.originalMessageId ?? null }
 }
 
 async function applyTrouble(
@@ -171,7 +183,8 @@ const moved = (before: Message | undefined, move: MessageMove): MessageStatus | 
 const markOf = ({ replay }: Received) => (replay === undefined ? {} : { replay: { id: replay.id } })
 
 /** What is told of the message itself. Its id says what was found, so that telling it again is the same event. */
-function announcement({ event, source, now }: Applying, { row, documents }: Written): MailEvent {
+function announcement({ event, source, now }: Applying, written: Written): MailEvent {
+  const { row } = written
   const { traceparent } = event
   const replay = markOf(event)
   const facts = { source, traceparent, time: new Date(now).toISOString() }
@@ -183,17 +196,29 @@ function announcement({ event, source, now }: Applying, { row, documents }: Writ
     const quarantined = { ...data, parser: row.parser ?? 'unknown' }
     return { ...makeEvent('message.quarantined', { ...facts, occurrence, data: quarantined }), ...replay }
   }
-  return { ...indexed(row, documents, facts), ...replay }
+  return { ...indexed(written, facts), ...replay }
 }
 
+type Told = Pick<
+  Message,
+  | 'id'
+  | 'entryId'
+  | 'tenant'
+  | 'status'
+  | 'duplicateOf'
+  | 'threadId'
+  | 'flags'
+  | 'parser'
+  | 'sizeBytes'
+  | 'sha256'
+  | 'rawKey'
+>
+
 function indexed(
-  row: Pick<
-    Message,
-    'id' | 'entryId' | 'tenant' | 'status' | 'duplicateOf' | 'threadId' | 'parser' | 'sizeBytes' | 'sha256' | 'rawKey'
-  >,
-  documents: readonly Document[],
+  { row, documents, reportsOn = null }: Omit<Written, 'row'> & { row: Told },
   facts: { source: string; traceparent: string; time: string },
 ): MailEvent<'indexer.indexed'> {
+  const automatic = automaticAmong(row.flags)
   const parser = row.parser ?? 'unknown'
   return makeEvent('indexer.indexed', {
     ...facts,
@@ -205,6 +230,8 @@ function indexed(
       status: row.status,
       ...(row.duplicateOf === null ? {} : { duplicateOf: row.duplicateOf }),
       ...(row.threadId === null ? {} : { threadId: row.threadId }),
+      ...(automatic.length === 0 ? {} : { automatic }),
+      ...(reportsOn === null ? {} : { reportsOn }),
       parser,
       sizeBytes: row.sizeBytes,
       sha256: row.sha256,
@@ -230,7 +257,9 @@ async function consequences(tx: Tx, changes: RoleChanges, { event, source, now }
     if (after === undefined) continue
     const { traceparent } = receivedEvent(after, { source })
     const facts = { source, traceparent, time }
-    told.push({ ...indexed(after, await documentsOf(tx, [after.id]), facts), ...markOf(event) })
+    const reportsOn = (await reportOf(tx, after.id))?.originalMessageId ?? null
+    const documents = await documentsOf(tx, [after.id])
+    told.push({ ...indexed({ row: after, documents, reportsOn }, facts), ...markOf(event) })
   }
   for (const heir of changes.promoted) {
     // The heir's own documents and text are not at hand: it is indexed again from its objects.

@@ -55,6 +55,8 @@ export interface ConsumerOptions {
   concurrency: number
   /** Tries after the first for what may mend by itself or may not. */
   retries: number
+  /** Whether mailboxes may answer. */
+  answers: boolean
   signal: AbortSignal
   /** Told after each commit that changed a row. */
   committed: (row: MessageDraft) => void
@@ -284,11 +286,11 @@ class Consumer {
   }
 
   async #apply(work: Work, judgement: Judgement): Promise<'ok' | 'duplicate'> {
-    const { clock, source, metrics, logger, committed } = this.#options
+    const { clock, source, answers, metrics, logger, committed } = this.#options
     const { event } = work
     const began = clock.monotonic()
     const now = clock.now()
-    const applied = await this.#commit(work, (tx) => applyJudgement(tx, { event, judgement, now, source }))
+    const applied = await this.#commit(work, (tx) => applyJudgement(tx, { event, judgement, now, source, answers }))
     metrics.stageSeconds.observe({ stage: 'db' }, (clock.monotonic() - began) / 1000)
     if (applied.result !== 'applied') {
       if (applied.result === 'kept')

@@ -3,8 +3,8 @@
 import { createHash } from 'node:crypto'
 import { attachmentKey, traceIdOf, uuidv5, type MessageMeta, type PolicyVerdict } from '../envelope/envelope.ts'
 import type { MailEvent } from '../eventlog/eventlog.ts'
-import { QUARANTINE_REASONS, type ParsedMessage } from '../message/message.ts'
-import type { Detail, Document, MessageDraft, SearchText } from '../store/store.ts'
+import { AUTOMATIC_KINDS, QUARANTINE_REASONS, type AutomaticKind, type ParsedMessage } from '../message/message.ts'
+import type { DeliveryReport, Detail, Document, MessageDraft, SearchText } from '../store/store.ts'
 
 export type Received = MailEvent<'ingest.received'>
 
@@ -30,6 +30,34 @@ export const QUARANTINE_MEANINGS: Readonly<Record<string, string>> = {
 /** What the tenant's policy decided at the door: the same for all its recipients. */
 export const policyOf = ({ envelope }: MessageMeta): PolicyVerdict | undefined =>
   envelope.recipients.find(({ policy }) => policy !== undefined)?.policy
+
+/** What says that no person wrote it: its header, or the null sender of its envelope (RFC 5321 4.5.5). */
+export function kindsOf(meta: MessageMeta, { automatic }: ParsedMessage): AutomaticKind[] {
+  const isNull = meta.envelope.mailFrom === ''
+  return isNull && !automatic.includes('bounce') ? ['bounce', ...automatic] : automatic
+}
+
+/** Of the flags of a row. */
+export const automaticAmong = (flags: readonly string[]): string[] =>
+  flags.filter((flag) => Object.hasOwn(AUTOMATIC_KINDS, flag))
+
+/** What a delivery report says, as a row. */
+export function reportIn(
+  row: Pick<MessageDraft, 'id' | 'tenant'>,
+  { report }: ParsedMessage,
+): DeliveryReport | undefined {
+  if (report === undefined) return undefined
+  const { originalMessageId = null, originalEnvelopeId = null, reportingMta = null, arrivalDate, recipients } = report
+  return {
+    messageId: row.id,
+    tenant: row.tenant,
+    originalMessageId,
+    originalEnvelopeId,
+    reportingMta,
+    arrivalDate: arrivalDate === undefined ? null : Date.parse(arrivalDate),
+    recipients,
+  }
+}
 
 /** What is odd about an indexed message beside what its parser says of it. */
 export const INDEX_FLAGS = {
@@ -102,7 +130,7 @@ export function parsedDraft(event: Received, { meta, message, flags }: ParsedJud
     cc: message.cc,
     date: message.date === undefined ? null : Date.parse(message.date),
     snippet: message.snippet,
-    flags: [...message.flags, ...flags, ...(rule === undefined ? [] : [rule])],
+    flags: [...message.flags, ...kindsOf(meta, message), ...flags, ...(rule === undefined ? [] : [rule])],
     parser: message.parser,
     attachmentCount: message.attachments.length,
     contentHash: contentHash(bare, message),

@@ -19,6 +19,7 @@ import { publishOutbox } from './publish.ts'
 import type { Scanning } from './scan.ts'
 import { Bell } from './waiting.ts'
 
+export { NO_REPLY, type NoReply } from './auto-reply.ts'
 export { FAILURE_REASONS, INDEX_FLAGS, QUARANTINE_MEANINGS, type FailureReason } from './facts.ts'
 export type { Scanning } from './scan.ts'
 export { keepEventsFor } from './upkeep.ts'
@@ -51,6 +52,8 @@ export interface IndexerOptions {
   concurrency: number
   /** Tries after the first when an object is missing; then the message is FAILED. */
   retries: number
+  /** Whether mailboxes answer by themselves: somebody sends what is queued. Without it nothing is queued. */
+  answers?: boolean
   /** Consumer group, the product's unless given: indexers of several logs on one store need one each. */
   group?: string
   /** `/ingest/<deployment>/indexerd`. */
@@ -87,6 +90,7 @@ export function indexer(options: IndexerOptions): Indexer {
         source,
         concurrency: options.concurrency,
         retries: options.retries,
+        answers: options.answers === true,
         committed,
       })
       await Promise.all([

@@ -1,6 +1,7 @@
 // What the index keeps of a message's own header. Of a field that may occur once the first counts, as in mail clients; the parser
 // would take the last, so that a second From could change the sender after checks had seen the first.
 
+import { isMark } from './automatic.ts'
 import { cut, oneLine } from './clean.ts'
 import { isoDate } from './date.ts'
 import { decodeFields, type DecodedFields } from './decode.ts'
@@ -17,7 +18,7 @@ const ONCE = new Set(
   ),
 )
 
-const DECODED = ['from', 'sender', 'to', 'cc', 'reply-to', 'subject']
+const DECODED = ['from', 'sender', 'to', 'cc', 'bcc', 'reply-to', 'subject']
 
 /** Worth searching. A repeated field of ONCE is kept with them. */
 const SEARCHABLE = new Set(
@@ -29,7 +30,7 @@ const SEARCHABLE = new Set(
   ].flatMap((line) => line.split(' ')),
 )
 
-export const isWanted = (name: string): boolean => ONCE.has(name) || SEARCHABLE.has(name)
+export const isWanted = (name: string): boolean => ONCE.has(name) || SEARCHABLE.has(name) || isMark(name)
 
 type HeaderPart = Pick<
   ParsedMessage,
@@ -41,6 +42,7 @@ type HeaderPart = Pick<
   | 'sender'
   | 'to'
   | 'cc'
+  | 'bcc'
   | 'replyTo'
   | 'fromRaw'
   | 'toRaw'
@@ -75,6 +77,7 @@ export async function readHeaders(fields: Field[], receivedCount: number, flags:
     ...(sender && { sender }),
     to: addresses('to'),
     cc: addresses('cc'),
+    bcc: addresses('bcc'),
     replyTo: addresses('reply-to'),
     ...present({ fromRaw: raw('from'), toRaw: raw('to'), subjectRaw: raw('subject'), dateRaw: raw('date') }),
     ...date(raw('date'), flags),
@@ -120,14 +123,19 @@ function bounded(addresses: Address[], field: Field | undefined, flags: Set<Flag
 
 const ID = /<[^<>]+>/g
 
-/** Cut ids would make different messages one, so an id that is too long is none. */
 function messageId(raw: string | undefined, flags: Set<Flag>): { headerMessageId?: string } {
   if (raw === undefined) return {}
-  const text = oneLine(raw)
-  const id = text.match(ID)?.[0] ?? (/^[^\s<>]+$/.test(text) ? `<${text}>` : undefined)
-  if (id !== undefined && Buffer.byteLength(id) <= LIMITS.messageIdMax) return { headerMessageId: id }
+  const id = firstId(raw)
+  if (id !== undefined) return { headerMessageId: id }
   flags.add('bad_message_id')
   return {}
+}
+
+/** Cut ids would make different messages one, so an id that is too long is none. */
+export function firstId(raw: string): string | undefined {
+  const text = oneLine(raw)
+  const id = text.match(ID)?.[0] ?? (/^[^\s<>]+$/.test(text) ? `<${text}>` : undefined)
+  return id !== undefined && Buffer.byteLength(id) <= LIMITS.messageIdMax ? id : undefined
 }
 
 /** Of too many ids the first (where the conversation began) and the last (the nearest) are kept. */

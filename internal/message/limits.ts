@@ -28,6 +28,12 @@ export const LIMITS = {
   referencesMax: 100,
   searchHeadersMax: 64,
   headerValueMax: 1_000,
+  /** Bytes of a delivery report, and of what it returns, that are read. */
+  reportBytesMax: 64 * KIB,
+  /** Recipients of a delivery report; the rest is left out. */
+  reportedRecipientsMax: 100,
+  /** UTF-16 units of one of its values. */
+  reportValueMax: 500,
   filenameBytesMax: 255,
   originalFilenameMax: 1_000,
   /** Bytes at the start of a message in which its line end is looked for. */
@@ -35,4 +41,4 @@ export const LIMITS = {
 } as const
 
 /** What was parsed how: changes whenever the same bytes may give another ParsedMessage. */
-export const PARSER = 'mailparser@3.9.31/3'
+export const PARSER = 'mailparser@3.9.31/4'

@@ -7,11 +7,13 @@
 
 import type { Readable } from 'node:stream'
 
+export { AUTOMATIC_KINDS, type AutomaticKind } from './automatic.ts'
 export { FLAGS, QUARANTINE_REASONS } from './reasons.ts'
 export type { Flag, QuarantineReason } from './reasons.ts'
 export { parserPool } from './pool.ts'
 export type { OwnedPool, ParserPool, PoolOptions } from './pool.ts'
 
+import type { AutomaticKind } from './automatic.ts'
 import type { Flag, QuarantineReason } from './reasons.ts'
 
 /** A mailbox of a header. `address` is as written, bounded, and may be no valid address at all. */
@@ -55,6 +57,7 @@ export interface ParsedMessage {
   sender?: Address
   to: Address[]
   cc: Address[]
+  bcc: Address[]
   replyTo: Address[]
   /** Unfolded text of the first such header, with its encoded words: what a synthetic Message-ID is hashed from. */
   fromRaw?: string
@@ -73,6 +76,32 @@ export interface ParsedMessage {
   /** Files only: images shown within the HTML are left out. In order of the message. */
   attachments: ParsedAttachment[]
   flags: Flag[]
+  /** What its header says of who wrote it; empty for mail that a person may have written. */
+  automatic: AutomaticKind[]
+  /** Of mail that is a delivery report. */
+  report?: DeliveryReport
+}
+
+/** One recipient of a delivery report (RFC 3464 2.3). Values are bounded, on one line; what is not said is absent. */
+export interface ReportedRecipient {
+  finalRecipient?: string
+  originalRecipient?: string
+  /** In lower case: failed, delayed, delivered, relayed or expanded, or whatever was written. */
+  action?: string
+  status?: string
+  diagnostic?: string
+  remoteMta?: string
+}
+
+/** What a delivery report says (RFC 3464 2). */
+export interface DeliveryReport {
+  /** Message-ID of the mail that it reports on, with its angle brackets. */
+  originalMessageId?: string
+  originalEnvelopeId?: string
+  reportingMta?: string
+  /** ISO 8601 in UTC. */
+  arrivalDate?: string
+  recipients: ReportedRecipient[]
 }
 
 /** `reason`: the message's fault, for good. `trouble`: ours, try again; `cause` is what was thrown, if anything was. */

@@ -4,6 +4,7 @@ import { createReadStream } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { cut, oneLine } from './clean.ts'
+import { automaticKinds, type AutomaticKind } from './automatic.ts'
 import { decodeFile, type Range } from './decode.ts'
 import { Filenames } from './filename.ts'
 import { isWanted, readHeaders } from './headers.ts'
@@ -11,7 +12,8 @@ import { inlineImages } from './inline.ts'
 import { LIMITS, PARSER } from './limits.ts'
 import type { ParsedAttachment, ParsedMessage, ParseLimits } from './message.ts'
 import { FLAGS, type Flag, type QuarantineReason } from './reasons.ts'
-import { readStructure, Refused, type Part } from './structure.ts'
+import { readReport, statusPart } from './report.ts'
+import { readStructure, Refused, type Part, type Structure } from './structure.ts'
 import { isHtml, isText, searchableText } from './text.ts'
 import { isFileSystemError } from './trouble.ts'
 
@@ -50,6 +52,9 @@ async function read({ path, workDir, limits }: Job): Promise<ParsedMessage> {
   const headers = await readHeaders(structure.fields, structure.receivedCount, flags)
   const { text, snippet } = await searchableText({ root, flags, range })
   const attachments = await writeFiles(files, { range, workDir, flags })
+  const automatic = kindsOf(structure)
+  const isReport = automatic.includes('bounce')
+  const report = isReport ? await readReport({ ...structure, inReplyTo: headers.inReplyTo, range }) : undefined
   return {
     parser: PARSER,
     ...headers,
@@ -58,7 +63,15 @@ async function read({ path, workDir, limits }: Job): Promise<ParsedMessage> {
     hasHtml: leaves.some(isHtml),
     attachments,
     flags: (Object.keys(FLAGS) as Flag[]).filter((flag) => flags.has(flag)),
+    automatic,
+    ...(report && { report }),
   }
+}
+
+/** A delivery report is one by its parts, also where its header does not say so. */
+function kindsOf({ root, fields }: Structure): AutomaticKind[] {
+  const kinds = automaticKinds(fields)
+  return kinds.includes('bounce') || statusPart(root) === undefined ? kinds : ['bounce', ...kinds]
 }
 
 const leavesOf = (part: Part): Part[] => (part.children.length === 0 ? [part] : part.children.flatMap(leavesOf))

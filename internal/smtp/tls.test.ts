@@ -224,6 +224,7 @@ describe('real clients', () => {
     expect(response).toMatch(/^250 2\.0\.0 accepted/)
     const [entry] = await bed.kept()
     expect(entry?.envelope.traceHeaders.received).toContain(`with ${protocol} id`)
+    expect(entry?.envelope.submitted).toBe(protocol === 'ESMTPSA' ? true : undefined)
     expect(entry?.envelope.client.tls).toEqual({ version: 'TLSv1.3', cipher: 'TLS_AES_256_GCM_SHA384' })
   })
 

@@ -148,6 +148,7 @@ export function envelopeOf(transaction: Transaction, received: Received): Envelo
     mailFrom,
     recipients,
     ...(discarded.length > 0 && { discarded }),
+    ...(authenticated && { submitted: true as const }),
     smtpUtf8,
     body: bodyType,
     traceparent,

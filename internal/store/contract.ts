@@ -43,6 +43,7 @@ import {
   type MessageFilter,
   type Store,
 } from './store.ts'
+import { automaticContract } from './contract-automatic.ts'
 import { searchContract } from './contract-search.ts'
 import { sendersContract } from './contract-senders.ts'
 import { usageContract } from './contract-usage.ts'
@@ -78,6 +79,7 @@ export function storeContract(bed: StoreBed): void {
     directoryContract(() => store)
     sendersContract(() => store)
     usageContract(() => store)
+    automaticContract(() => store)
     transactionContract(bed, () => store)
     listContract(() => store)
   })

@@ -76,9 +76,10 @@ export async function repointDuplicates(
     .execute()
 }
 
-/** Removes what only a processed message has: its documents and its search row. `place` is what saving or patching it gave. */
+/** Removes what only a processed message has: its documents, its search row and what it reports. `place` is what saving or patching it gave. */
 export async function dropDerived(tx: Tx, messageId: string, place: MessagePlace): Promise<void> {
   await tx.kysely.deleteFrom('documents').where('messageId', '=', messageId).execute()
+  await tx.kysely.deleteFrom('deliveryReports').where('messageId', '=', messageId).execute()
   await tx.dialect.dropText(tx, place)
 }
 

@@ -10,6 +10,7 @@ import * as domainOptions from './migrations/0004-domain-options.ts'
 import * as senderPolicies from './migrations/0005-sender-policies.ts'
 import * as credentials from './migrations/0006-credentials.ts'
 import * as quotas from './migrations/0007-quotas.ts'
+import * as automaticMail from './migrations/0009-automatic-mail.ts'
 import type { Schema } from './schema.ts'
 
 type Step = (db: Kysely<never>, dialect: Dialect) => Promise<void>
@@ -22,6 +23,7 @@ const STEPS: Record<string, Step> = {
   '0005-sender-policies': senderPolicies.up,
   '0006-credentials': credentials.up,
   '0007-quotas': quotas.up,
+  '0009-automatic-mail': automaticMail.up,
 }
 
 /** What was applied, oldest first; empty for a new database. */

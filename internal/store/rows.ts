@@ -1,7 +1,7 @@
 // The rows as the rest of the product sees them: JSON columns read, absent values null, times in milliseconds since 1970 UTC.
 
 import type { Listing, PolicyAction, PolicyRule } from '../envelope/envelope.ts'
-import type { MessageStatus } from './states.ts'
+import type { MessageStatus, OutboundState } from './states.ts'
 
 export interface Tenant {
   slug: string
@@ -237,4 +237,79 @@ export interface PageWant {
   /** 1 to 1000. */
   limit: number
   cursor?: string
+}
+
+/** One recipient of a delivery report (RFC 3464 2.3); what the report does not say is absent. */
+export interface ReportedRecipient {
+  finalRecipient?: string
+  originalRecipient?: string
+  /** failed, delayed, delivered, relayed or expanded; as written, in lower case. */
+  action?: string
+  status?: string
+  diagnostic?: string
+  remoteMta?: string
+}
+
+/** What a message reports of another mail. */
+export interface DeliveryReport {
+  messageId: string
+  tenant: string
+  /** Header Message-ID of the mail that it reports on. */
+  originalMessageId: string | null
+  originalEnvelopeId: string | null
+  reportingMta: string | null
+  arrivalDate: number | null
+  recipients: ReportedRecipient[]
+}
+
+/** What a mailbox answers by itself. */
+export interface AutoReply {
+  address: string
+  /** Null: the subject of the mail that is answered. */
+  subject: string | null
+  body: string
+  /** Answers mail from then on; null for always. */
+  fromAt: number | null
+  untilAt: number | null
+  /** One sender gets one reply in so many milliseconds. */
+  everyMs: number
+  updatedAt: number
+}
+
+export const OUTBOUND_PURPOSES = ['auto_reply'] as const
+export type OutboundPurpose = (typeof OUTBOUND_PURPOSES)[number]
+
+/** A mail of ours before it is composed. The reverse path is null. */
+export interface OutboundMail {
+  from: string
+  to: string
+  subject: string
+  text: string
+  /** When it was written, milliseconds. */
+  date: number
+  inReplyTo: string | null
+  references: string[]
+  /** RFC 3834 5. */
+  autoSubmitted: 'auto-replied' | 'auto-generated'
+}
+
+/** A mail of ours on its way out. */
+export interface Outbound {
+  id: string
+  tenant: string
+  purpose: OutboundPurpose
+  /** The message that it answers. */
+  aboutMessageId: string | null
+  /** Its own Message-ID: the same on every try. */
+  headerMessageId: string
+  mail: OutboundMail
+  state: OutboundState
+  /** Tries that were begun. */
+  attempts: number
+  /** Of a pending one: when it is tried next. */
+  nextAt: number
+  /** What the last try came to. */
+  lastResult: string | null
+  createdAt: number
+  updatedAt: number
 }

@@ -1,8 +1,8 @@
 // The tables as Kysely sees them. Columns are snake_case in the database and camelCase here (CamelCasePlugin); booleans are 0 and 1.
 
 import type { Generated } from 'kysely'
-import type { DomainState, JobState, ListedSender, PolicyLine } from './rows.ts'
-import type { MessageStatus } from './states.ts'
+import type { AutoReply, DomainState, JobState, ListedSender, OutboundPurpose, PolicyLine } from './rows.ts'
+import type { MessageStatus, OutboundState } from './states.ts'
 
 export type Flag01 = 0 | 1
 
@@ -205,6 +205,40 @@ interface JobTable {
   updatedAt: number
 }
 
+interface DeliveryReportTable {
+  messageId: string
+  tenant: string
+  originalMessageId: string | null
+  originalEnvelopeId: string | null
+  reportingMta: string | null
+  arrivalDate: number | null
+  /** JSON list of ReportedRecipient. */
+  recipients: string
+}
+
+/** To whom a mailbox replied, and until when it does not again. */
+interface AutoRepliedTable {
+  address: string
+  sender: string
+  untilAt: number
+}
+
+interface OutboundTable {
+  id: string
+  tenant: string
+  purpose: OutboundPurpose
+  aboutMessageId: string | null
+  headerMessageId: string
+  /** JSON of an OutboundMail. */
+  mail: string
+  state: OutboundState
+  attempts: number
+  nextAt: number
+  lastResult: string | null
+  createdAt: number
+  updatedAt: number
+}
+
 /** SQLite: an FTS5 table without content of its own; its rowid is `messages.seq`. */
 interface SearchIndexTable {
   rowid: number
@@ -236,4 +270,8 @@ export interface Schema {
   events: EventTable
   jobs: JobTable
   searchIndex: SearchIndexTable
+  deliveryReports: DeliveryReportTable
+  autoReplies: AutoReply
+  autoReplied: AutoRepliedTable
+  outbound: OutboundTable
 }

@@ -40,3 +40,18 @@ export function nextStatus(from: MessageStatus | 'RECEIVED', move: MessageMove):
   const moves: Moves = NEXT[from]
   return moves[move]
 }
+
+/** The life of a mail on its way out. `sending`: one process has it. A failed one stays, so that it can be tried again by hand. */
+export const OUTBOUND_STATES = ['pending', 'sending', 'sent', 'failed'] as const
+export type OutboundState = (typeof OUTBOUND_STATES)[number]
+
+/** What happens to it. `lost`: the process that had it went away, and nobody knows whether the server took it. */
+export const OUTBOUND_NEXT = {
+  claimed: { from: 'pending', to: 'sending' },
+  accepted: { from: 'sending', to: 'sent' },
+  deferred: { from: 'sending', to: 'pending' },
+  refused: { from: 'sending', to: 'failed' },
+  lost: { from: 'sending', to: 'pending' },
+  retried: { from: 'failed', to: 'pending' },
+} as const satisfies Record<string, { from: OutboundState; to: OutboundState }>
+export type OutboundMove = keyof typeof OUTBOUND_NEXT

@@ -13,8 +13,10 @@ export type { MessagePlace } from './dialect.ts'
 export {
   DOMAIN_STATES,
   JOB_STATES,
+  type AutoReply,
   type Checkpoint,
   type Credential,
+  type DeliveryReport,
   type Detail,
   type DirectoryRow,
   type Document,
@@ -28,13 +30,25 @@ export {
   type Message,
   type MessageRecipient,
   type NamedAddress,
+  type Outbound,
+  type OutboundMail,
   type Page,
   type PageWant,
   type Quotas,
+  type ReportedRecipient,
   type Tenant,
   type Usage,
 } from './rows.ts'
-export { MESSAGE_MOVES, MESSAGE_STATUSES, NEXT, nextStatus, type MessageMove, type MessageStatus } from './states.ts'
+export {
+  MESSAGE_MOVES,
+  MESSAGE_STATUSES,
+  NEXT,
+  nextStatus,
+  OUTBOUND_STATES,
+  type MessageMove,
+  type MessageStatus,
+  type OutboundState,
+} from './states.ts'
 export { dayOf, dropUsageDays, limitedTenants, messagesThere, usageOf, type LimitedTenant } from './usage.ts'
 export { createTenant, findTenant, getTenant, listTenants, removeTenant, updateTenant } from './tenants.ts'
 export {
@@ -100,6 +114,31 @@ export {
   type EventFilter,
   type Unaccounted,
 } from './events.ts'
+export {
+  activeAutoReplies,
+  claimReply,
+  dropReplied,
+  getAutoReply,
+  listAutoReplies,
+  removeAutoReply,
+  setAutoReply,
+} from './auto-replies.ts'
+export { reportOf, reportsOn, saveReport } from './delivery-reports.ts'
+export {
+  claimOutbound,
+  deferOutbound,
+  dropOutbound,
+  findOutbound,
+  forgetOutbound,
+  getOutbound,
+  listOutbound,
+  outboundState,
+  queueOutbound,
+  recoverOutbound,
+  retryOutbound,
+  settleOutbound,
+  type OutboundFilter,
+} from './outbound.ts'
 export { createJob, getJob, listJobs, updateJob } from './jobs.ts'
 export { formatQuery, parseQuery, type ParsedQuery, type Query, type Term } from './query.ts'
 export { indexText, searchMessages, type SearchText, type SearchWant } from './search.ts'

@@ -221,6 +221,7 @@ export class Bed {
       mailboxes: await read('select * from message_mailboxes order by mailbox, message_id'),
       keys: await read('select * from message_keys order by tenant, header_message_id'),
       documents: await read('select * from documents order by id'),
+      reports: await read('select * from delivery_reports order by message_id'),
       threads: await read('select * from thread_ids order by tenant, header_id'),
       found: (
         await sql`select id from messages where ${this.store.dialect.matches({ words: ['mark'], prefix: false })} order by id`.execute(

@@ -13,8 +13,8 @@ const transaction = fc.record({
   references: fc.uniqueArray(fc.integer({ min: 0, max: 4 }), { maxLength: 2 }),
   body: fc.integer({ min: 0, max: 2 }),
   attachment: fc.option(fc.integer({ min: 0, max: 1 }), { nil: undefined }),
-  /** Set aside by a limit of the parser, or with no raw object. */
-  fate: fc.constantFrom('whole', 'whole', 'whole', 'whole', 'poison', 'lost'),
+  /** A delivery report, set aside by a limit of the parser, or with no raw object. */
+  fate: fc.constantFrom('whole', 'whole', 'whole', 'whole', 'report', 'poison', 'lost'),
 })
 
 export type Transaction = typeof transaction extends fc.Arbitrary<infer T> ? T : never
@@ -50,7 +50,28 @@ function textOf({ id, references, body, attachment, fate }: Transaction): string
     ...(references.length === 0 ? [] : [`References: ${references.map(idOf).join(' ')}`]),
     ...(fate === 'poison' ? [`${'X: y\n'.repeat(20_000)}X: y`] : []),
   ].join('\n')
+  if (fate === 'report') return `${head}\n${reportOn(body)}`
   if (attachment === undefined) return `${head}\n\nmark ${body}\n`
   const part = `Content-Type: text/csv\nContent-Disposition: attachment; filename=a${attachment}.csv\n\nrow,${attachment}\n`
   return `${head}\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\n--b\n\nmark ${body}\n--b\n${part}--b--\n`
 }
+
+const reportOn = (n: number) => `MIME-Version: 1.0
+Content-Type: multipart/report; report-type=delivery-status; boundary=r
+
+--r
+
+mark
+--r
+Content-Type: message/delivery-status
+
+Reporting-MTA: dns; mx${n}.example
+
+Final-Recipient: rfc822; bob@example.net
+Action: failed
+--r
+Content-Type: text/rfc822-headers
+
+Message-ID: ${idOf(n)}
+--r--
+`

@@ -17,6 +17,10 @@ const TABLES = [
   'outbox',
   'events',
   'jobs',
+  'delivery_reports',
+  'auto_replies',
+  'auto_replied',
+  'outbound',
 ]
 
 const read = async (store: Store, statement: string): Promise<object[]> =>

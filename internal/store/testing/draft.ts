@@ -1,6 +1,6 @@
 // What the tests of the store share.
 
-import { StoreError, type EventRow, type MessageDraft } from '../store.ts'
+import { StoreError, type EventRow, type MessageDraft, type queueOutbound } from '../store.ts'
 
 export const reasonOf = async (work: Promise<unknown>): Promise<string> =>
   work.then(
@@ -61,5 +61,25 @@ export const eventRow = (offset: number, change: Partial<EventRow> = {}): EventR
   source: 's',
   replayId: null,
   data: {},
+  ...change,
+})
+
+export const outboundDraft = (n: number, change: Partial<Parameters<typeof queueOutbound>[1]> = {}) => ({
+  id: `out-${n}`,
+  tenant: 'acme',
+  purpose: 'auto_reply' as const,
+  aboutMessageId: `m${n}`,
+  headerMessageId: `<out-${n}@mail.localhost>`,
+  mail: {
+    from: 'sales@mail.localhost',
+    to: 'ann@example.org',
+    subject: 'Auto: hello',
+    text: 'away',
+    date: 1000,
+    inReplyTo: `<${n}@x>`,
+    references: [`<${n}@x>`],
+    autoSubmitted: 'auto-replied' as const,
+  },
+  now: n,
   ...change,
 })
