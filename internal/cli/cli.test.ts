@@ -107,7 +107,14 @@ test('`db migrate` makes the store what this release wants, and says first what 
     expect(status).toBe(0)
     return (JSON.parse(stdout) as { step: string }[]).map(({ step }) => step)
   }
-  const all = ['0001-initial', '0002-months', '0004-domain-options', '0005-sender-policies', '0006-credentials']
+  const all = [
+    '0001-initial',
+    '0002-months',
+    '0004-domain-options',
+    '0005-sender-policies',
+    '0006-credentials',
+    '0010-erasures',
+  ]
   expect(await steps('db migrate --dry-run --json')).toEqual(all)
   expect(existsSync(desk.dataDir)).toBe(false)
   expect(await steps('db migrate --json')).toEqual(all)

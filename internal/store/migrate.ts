@@ -9,6 +9,7 @@ import * as months from './migrations/0002-months.ts'
 import * as domainOptions from './migrations/0004-domain-options.ts'
 import * as senderPolicies from './migrations/0005-sender-policies.ts'
 import * as credentials from './migrations/0006-credentials.ts'
+import * as erasures from './migrations/0010-erasures.ts'
 import type { Schema } from './schema.ts'
 
 type Step = (db: Kysely<never>, dialect: Dialect) => Promise<void>
@@ -20,6 +21,7 @@ const STEPS: Record<string, Step> = {
   '0004-domain-options': domainOptions.up,
   '0005-sender-policies': senderPolicies.up,
   '0006-credentials': credentials.up,
+  '0010-erasures': erasures.up,
 }
 
 /** What was applied, oldest first; empty for a new database. */

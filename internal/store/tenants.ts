@@ -10,6 +10,9 @@ import type { Schema } from './schema.ts'
 /** Kebab-case, at most 63 characters: it stands in local parts and in object keys. */
 const SLUG = /^(?=.{1,63}$)[a-z0-9]+(-[a-z0-9]+)*$/
 
+/** Whether this can be a tenant's slug. */
+export const isSlug = (text: string): boolean => SLUG.test(text)
+
 const SIZE_MAX_LEAST = 1024
 
 const fromRow = (row: Selectable<Schema['tenants']>): Tenant => ({ ...row, enabled: row.enabled === 1 })
@@ -24,19 +27,21 @@ function checkSizeMax(sizeMax: number | null | undefined): void {
   }
 }
 
-/** Makes a tenant. `invalid` slug or size, `conflict` if it exists. */
+/** Makes a tenant. `invalid` slug or size, `conflict` if it exists, or was erased. */
 export async function createTenant(
   on: Queries,
   tenant: { slug: string; name?: string; sizeMax?: number | null; now: number },
 ): Promise<Tenant> {
   const { slug, name = slug, sizeMax = null, now } = tenant
-  if (!SLUG.test(slug)) {
+  if (!isSlug(slug)) {
     throw new StoreError(
       'invalid',
       `a tenant's slug is words of a-z and 0-9 joined by dashes, 63 characters at most, got ${JSON.stringify(slug)}`,
     )
   }
   checkSizeMax(sizeMax)
+  const erased = await on.kysely.selectFrom('erasures').select('tenant').where('tenant', '=', slug).executeTakeFirst()
+  if (erased !== undefined) throw new StoreError('conflict', `tenant ${slug} was erased; its slug is not given again`)
   const row = { slug, name, sizeMax, enabled: 1 as const, createdAt: now, updatedAt: now }
   const made = await on.kysely
     .insertInto('tenants')
