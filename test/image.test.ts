@@ -24,7 +24,7 @@ function copyInto(folder: string, line: string): void {
   const words = line.split(' ')
   const to = join(folder, words.at(-1) ?? '')
   for (const from of words.slice(0, -1)) {
-    const into = /\/$/.test(line) ? join(to, basename(from)) : to
+    const into = line.endsWith('/') ? join(to, basename(from)) : to
     mkdirSync(dirname(into), { recursive: true })
     cpSync(from, into, { recursive: true, filter: kept })
   }

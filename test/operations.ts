@@ -106,18 +106,18 @@ export function operations(name: string, open: () => Promise<Place>): void {
       const store = await storeOf(loadConfig({ DATA_DIR: place.folder, ...place.settings }))
       await seedFirstStart(store, { domain: 'mail.localhost', now: Date.now() })
       await store.close()
-      indexer = await startIndexer(place.folder, 'indexer', place.settings)
-      node = await startNode(place.folder, 'node-1', place.settings)
     }, 10 * MINUTE)
 
-    afterAll(async () => {
-      await indexer?.stop()
-      await node?.smtpd.stop()
-      await node?.uploaderd.stop()
-      await place?.stop()
-    }, MINUTE)
+    afterAll(() => place?.stop(), MINUTE)
+
+    /** Programs end with the test that started them. */
+    async function started(): Promise<void> {
+      indexer = await startIndexer(place.folder, 'indexer', place.settings)
+      node = await startNode(place.folder, `node-${count}`, place.settings)
+    }
 
     test('a node that died under load: its spool, attached elsewhere, is handed on once and whole', async () => {
+      await started()
       await node.uploaderd.stop('SIGKILL')
       const promised = await send(12)
       // A part of it is on its way when the machine goes.
@@ -125,7 +125,7 @@ export function operations(name: string, open: () => Promise<Place>): void {
       const alive = await run(`spool attach ${join(node.dataDir, 'spool')}`)
       expect(alive).toMatchObject({ status: 6 })
       let dead = false
-      const more = send(1000, undefined, () => dead)
+      const more = send(100, undefined, () => dead)
       await eventually(async () => ((await json<Row[]>('messages list --limit 1000')).length > 3 ? true : undefined))
       dead = true
       await Promise.all([node.smtpd.stop('SIGKILL'), uploaderd.stop('SIGKILL')])
@@ -144,10 +144,10 @@ export function operations(name: string, open: () => Promise<Place>): void {
       expect(new Set(digests).size).toBe(digests.length)
       for (const [id, sha256] of promised) expect(rows.find(({ entryId }) => entryId === id)?.sha256).toBe(sha256)
       expect(await run('spool attach /nowhere')).toMatchObject({ status: 3 })
-      node = await startNode(place.folder, 'node-2', place.settings)
     })
 
     test('a backup is restored: the same rows, and from the objects what came after it', async () => {
+      await started()
       await indexed(await send(4))
       const before = await contents()
       const store = await place.copyStore()
@@ -164,10 +164,10 @@ export function operations(name: string, open: () => Promise<Place>): void {
       await indexed(late, restored)
       await again.stop()
       expect(await contents(restored)).toEqual(want)
-      indexer = await startIndexer(place.folder, 'indexer', place.settings)
     })
 
     test('a tenant is erased: also what was still in a spool, and nothing of the others', async () => {
+      await started()
       expect(await run('tenants add globex')).toMatchObject({ status: 0 })
       const mine = 'orders+globex@mail.localhost'
       const first = await eventually(async () => {

@@ -62,7 +62,13 @@ describe('tenants erase', () => {
     const before = await rowsOf(desk.store, 'globex')
     expect(await desk.json('tenants erase globex --dry-run')).toEqual({
       tenant: 'globex',
-      ...{ messages: 2, documents: 1, events: 1, mailboxes: 2, domains: 1, credentials: 1, objects: 5 },
+      messages: 2,
+      documents: 1,
+      events: 1,
+      mailboxes: 2,
+      domains: 1,
+      credentials: 1,
+      objects: 5,
       objectBytes: expect.any(Number) as number,
     })
     const unasked = await desk.run('tenants erase globex')

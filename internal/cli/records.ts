@@ -58,7 +58,7 @@ const tlsReports = (domain: string): DnsRecord => ({
 /** RFC 1035 3.5, RFC 3596 2.5. */
 function reverseName(address: string): string {
   if (!isIPv6(address)) return `${address.split('.').toReversed().join('.')}.in-addr.arpa.`
-  return `${[...expanded(address)].toReversed().join('.')}.ip6.arpa.`
+  return `${expanded(address).split('').toReversed().join('.')}.ip6.arpa.`
 }
 
 /** The 32 hex digits (RFC 4291 2.2). */

@@ -39,7 +39,7 @@ export async function holdingsOf(on: Queries, tenant: string): Promise<Holdings>
       .select(({ fn }) => fn.countAll<number>().as('count'))
       .where('tenant', '=', tenant)
       .executeTakeFirstOrThrow()
-    counted[table] = Number(row.count)
+    counted[table] = row.count
   }
   return counted
 }
@@ -121,7 +121,7 @@ function mailboxesOf({ recipients, mailbox }: { recipients: string; mailbox: str
 /** What has the tenant's name and no message. */
 async function eraseOthers(tx: Tx, tenant: string): Promise<number> {
   const { kysely } = tx
-  const mine = <R extends { numDeletedRows: bigint }>(result: R): number => Number(result.numDeletedRows)
+  const mine = (result: { numDeletedRows: bigint }): number => Number(result.numDeletedRows)
   const events = kysely
     .selectFrom('events')
     .select(['topic', 'partition', 'logOffset'])
