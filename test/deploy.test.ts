@@ -121,7 +121,7 @@ describe('names and versions', () => {
 })
 
 describe('ports', () => {
-  const METRICS = { smtpd: 9090, uploaderd: 9091, indexerd: 9092 } as const
+  const METRICS = { smtpd: 9090, uploaderd: 9091, indexerd: 9092, probed: 9095 } as const
   const placesOf = (program: string): string[] => [
     ...ours
       .filter(([, each]) => each.command?.includes(`cmd/${program}.ts`))
@@ -140,7 +140,7 @@ describe('ports', () => {
     )
     expect(location.exec(proxy)?.[1]).toBe(String(port))
     expect(read('deploy/compose/prometheus.yml')).toContain(
-      `job_name: ${program}\n    metrics_path: /${program}/metrics`,
+      `job_name: mail-ingest-${program}\n    metrics_path: /${program}/metrics`,
     )
     expect(read('deploy/kubernetes/monitoring/podmonitors.yaml')).toContain(`path: /${program}/metrics`)
   })
@@ -332,7 +332,7 @@ describe.skipIf(!onPath('systemd-analyze'))('systemd', () => {
     const programs = units.flatMap(([, text]) =>
       [...text.matchAll(/^ExecStart=\S+ (\S+)$/gm)].map((match) => match[1] ?? ''),
     )
-    expect(programs.length).toBe(3)
+    expect(programs.length).toBe(4)
     expect(programs.filter((path) => !existsSync(path))).toEqual([])
   })
 })

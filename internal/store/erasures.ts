@@ -87,7 +87,10 @@ export async function beginErasure(tx: Tx, tenant: string, now: number): Promise
 
 /** Removes some of its rows; resolves with how many, 0 when there are no more. Call it until then. */
 export async function eraseSome(store: Store, tenant: string): Promise<number> {
-  return store.transaction(async (tx) => (await eraseMessages(tx, tenant)) || (await eraseOthers(tx, tenant)))
+  return store.transaction(
+    async (tx) =>
+      (await eraseEvents(tx, tenant)) || (await eraseMessages(tx, tenant)) || (await eraseOthers(tx, tenant)),
+  )
 }
 
 /** Messages with what hangs on each of them. */
@@ -118,44 +121,29 @@ function mailboxesOf({ recipients, mailbox }: { recipients: string; mailbox: str
   return [mailbox, ...all.map((each) => each.mailbox.toLowerCase())]
 }
 
-/** What has the tenant's name and no message. */
-async function eraseOthers(tx: Tx, tenant: string): Promise<number> {
-  const { kysely } = tx
-  const mine = (result: { numDeletedRows: bigint }): number => Number(result.numDeletedRows)
-  const events = kysely
+/** Before the messages: an event without its message looks like mail that was lost. */
+async function eraseEvents({ kysely }: Tx, tenant: string): Promise<number> {
+  const places = kysely
     .selectFrom('events')
     .select(['topic', 'partition', 'logOffset'])
     .where('tenant', '=', tenant)
     .limit(BATCH)
-  const gone = await kysely
+    .$asTuple('topic', 'partition', 'logOffset')
+  const { numDeletedRows } = await kysely
     .deleteFrom('events')
-    .where((where) =>
-      where(
-        where.refTuple('topic', 'partition', 'logOffset'),
-        'in',
-        events.$asTuple('topic', 'partition', 'logOffset'),
-      ),
-    )
+    .where((where) => where(where.refTuple('topic', 'partition', 'logOffset'), 'in', places))
     .executeTakeFirstOrThrow()
-  if (gone.numDeletedRows > 0n) return mine(gone)
-  const keys = kysely.selectFrom('messageKeys').select('headerMessageId').where('tenant', '=', tenant).limit(BATCH)
-  const threads = kysely.selectFrom('threadIds').select('headerId').where('tenant', '=', tenant).limit(BATCH)
-  return (
-    mine(
-      await kysely
-        .deleteFrom('messageKeys')
-        .where('tenant', '=', tenant)
-        .where('headerMessageId', 'in', keys)
-        .executeTakeFirstOrThrow(),
-    ) +
-    mine(
-      await kysely
-        .deleteFrom('threadIds')
-        .where('tenant', '=', tenant)
-        .where('headerId', 'in', threads)
-        .executeTakeFirstOrThrow(),
-    )
-  )
+  return Number(numDeletedRows)
+}
+
+/** What has the tenant's name and no message. */
+async function eraseOthers({ kysely }: Tx, tenant: string): Promise<number> {
+  const ids = kysely.selectFrom('messageKeys').select('headerMessageId').where('tenant', '=', tenant).limit(BATCH)
+  const keys = kysely.deleteFrom('messageKeys').where('tenant', '=', tenant).where('headerMessageId', 'in', ids)
+  const headers = kysely.selectFrom('threadIds').select('headerId').where('tenant', '=', tenant).limit(BATCH)
+  const threads = kysely.deleteFrom('threadIds').where('tenant', '=', tenant).where('headerId', 'in', headers)
+  const gone = [await keys.executeTakeFirstOrThrow(), await threads.executeTakeFirstOrThrow()]
+  return gone.reduce((sum, { numDeletedRows }) => sum + Number(numDeletedRows), 0)
 }
 
 /** Notes that nothing is left. */
