@@ -18,6 +18,7 @@ describe.each([
   ['docs/replay.md', 10],
   ['docs/limits.md', 9],
   ['docs/traces.md', 2],
+  ['docs/operations/README.md', 5],
 ])('%s', (page, least) => {
   const rows = [...readFileSync(page, 'utf8').matchAll(/^\| (?!---|what|sentence)(.+?) \| `([^`]+)` › (.+?) \|$/gm)]
 

@@ -2,7 +2,8 @@
 // backup and its restoring, a tenant erased.
 
 import { createHash } from 'node:crypto'
-import { renameSync } from 'node:fs'
+import { spawnSync } from 'node:child_process'
+import { readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { storeOf } from '../cmd/adapters.ts'
@@ -11,7 +12,7 @@ import { seedFirstStart } from '../internal/store/store.ts'
 import { startIndexer, startNode, startStage, type Node, type Stage } from './cluster.ts'
 import { contentsOf, type Contents } from './contents.ts'
 import { entryIdOf, mailOf, Session } from './mail.ts'
-import { eventually, ingestctl, ingestctlJson } from './system.ts'
+import { environmentOf, eventually, ingestctl, ingestctlJson } from './system.ts'
 
 type Settings = Record<string, string>
 
@@ -144,6 +145,30 @@ export function operations(name: string, open: () => Promise<Place>): void {
       expect(new Set(digests).size).toBe(digests.length)
       for (const [id, sha256] of promised) expect(rows.find(({ entryId }) => entryId === id)?.sha256).toBe(sha256)
       expect(await run('spool attach /nowhere')).toMatchObject({ status: 3 })
+    })
+
+    test('from a line in Postfix’s log three commands lead to the last event', async () => {
+      await started()
+      const session = await Session.open(node.smtpPort)
+      const reply = await session.send('ann@sender.example', ['orders+acme@mail.localhost'], mailOf('postfix', 900))
+      session.close()
+      await indexed(new Map([[entryIdOf(reply) ?? '', '']]))
+      const log = join(place.folder, 'mail.log')
+      const sent = `to=<orders+acme@mail.localhost>, relay=127.0.0.1[127.0.0.1]:25, delay=0.59, dsn=2.0.0, status=sent (${reply.trim()})`
+      writeFileSync(log, `Nov 28 03:07:34 relay postfix/smtp[16557]: 17CF49987B9: ${sent}\n`)
+      const page = readFileSync('docs/operations/README.md', 'utf8')
+      const commands = /```sh three-commands\n([^`]*)```/.exec(page)?.[1]?.trim() ?? ''
+      expect(commands.split('\n').length).toBe(3)
+      const env = environmentOf(place.folder, place.settings)
+      const last = await eventually(async () => {
+        const { stdout } = spawnSync('sh', ['-c', commands.replace('/var/log/mail.log', log)], {
+          env,
+          encoding: 'utf8',
+        })
+        const line = stdout.trim().split('\n').at(-1) ?? ''
+        return line.includes('indexer.indexed') ? line : undefined
+      })
+      expect(last).toContain('status=PARSED')
     })
 
     test('a backup is restored: the same rows, and from the objects what came after it', async () => {
