@@ -3,6 +3,7 @@
 SHELL := /bin/sh
 ARCH := $(shell uname -m | sed 's/x86_64/x64/;s/aarch64/arm64/')
 RUNTIME := $(CURDIR)/runtime/node_modules/node-linux-$(ARCH)/bin
+COMPOSE := docker compose --file deploy/compose.yml
 export PATH := $(RUNTIME):$(CURDIR)/node_modules/.bin:$(PATH)
 export UV_THREADPOOL_SIZE ?= 16
 export NODE_COMPILE_CACHE ?= $(CURDIR)/node_modules/.cache/node
@@ -51,6 +52,22 @@ bench-faults: install ## five minutes of mail while the real engines fail in tur
 bench-flood: install ## thousands of idle and slow sessions, a hundred thousand NOOPs, and one mail after the other; writes bench/flood.md
 	@node bench/flood.ts
 
+up: deploy/.env ## with Docker: everything on real engines in containers, watched by Prometheus and Grafana
+	@$(COMPOSE) up --build --detach --wait
+	@printf '%s\n' '' '  Send mail to   smtp://127.0.0.1:2525        orders+acme@mail.localhost' \
+	  '  Look at it     make ctl RUN="messages list"' '  Prometheus     http://127.0.0.1:9090' '  Alertmanager   http://127.0.0.1:9093' \
+	  '  Grafana        http://127.0.0.1:3000        admin, GRAFANA_PASSWORD of deploy/.env' ''
+
+ctl: ## with Docker: ingestctl in the running node, `make ctl RUN="messages list"`
+	@$(COMPOSE) exec uploaderd bin/ingestctl $(RUN)
+
+down: ## with Docker: stop it all; the volumes stay
+	@$(COMPOSE) down
+
+deploy/.env:
+	@umask 077; for name in S3_ACCESS_KEY S3_SECRET_KEY POSTGRES_PASSWORD DATABASE_OWNER_PASSWORD DATABASE_APP_PASSWORD GRAFANA_PASSWORD; do \
+	  echo "$$name=$$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')"; done > $@
+
 install: node_modules/.installed
 
 node_modules/.installed: runtime/node_modules/.installed package-lock.json
@@ -62,7 +79,7 @@ node_modules/.installed: runtime/node_modules/.installed package-lock.json
 runtime/node_modules/.installed: runtime/package-lock.json
 	@command -v npm >/dev/null || { echo 'npm is not on the PATH: install Node 20 or newer with npm first' >&2; exit 2; }
 	@echo 'installing Node 24 (runtime/package-lock.json)' >&2
-	@cd runtime && $(NPM) ci --ignore-scripts >&2
+	@cd runtime && $(NPM) ci --ignore-scripts >&2 && ln -sfn node_modules/node-linux-$(ARCH)/bin bin
 	@touch $@
 
-.PHONY: help run test engines test-engines check static fix fuzz docs bench bench-faults bench-flood install
+.PHONY: help up ctl down run test engines test-engines check static fix fuzz docs bench bench-faults bench-flood install

@@ -3,7 +3,7 @@
 import { defineConfig } from 'vitest/config'
 
 const slow = ['test/**/*.test.ts', '**/*.long.test.ts']
-const quickChecks = ['test/tidy.test.ts', 'test/docs.test.ts', 'test/logs.test.ts']
+const quickChecks = ['test/tidy.test.ts', 'test/docs.test.ts', 'test/logs.test.ts', 'test/deploy.test.ts']
 
 export default defineConfig({
   test: {

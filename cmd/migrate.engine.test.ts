@@ -27,6 +27,7 @@ test.skipIf(postgresUnavailable())(
       { step: '0004-domain-options' },
       { step: '0005-sender-policies' },
       { step: '0006-credentials' },
+      { step: '0010-erasures' },
     ])
     const refused = await as('mail_ingest_app', 'db', 'migrate')
     expect(refused).toMatchObject({ status: 4, stderr: expect.stringContaining('permission denied') as string })

@@ -20,6 +20,7 @@ describe.each([
   ['docs/traces.md', 2],
   ['docs/tls.md', 9],
   ['docs/automatic-mail.md', 18],
+  ['docs/operations/README.md', 5],
 ])('%s', (page, least) => {
   const rows = [...readFileSync(page, 'utf8').matchAll(/^\| (?!---|what|sentence)(.+?) \| `([^`]+)` › (.+?) \|$/gm)]
 

@@ -117,6 +117,7 @@ test('`db migrate` makes the store what this release wants, and says first what 
     '0006-credentials',
     '0007-quotas',
     '0009-automatic-mail',
+    '0010-erasures',
   ]
   expect(await steps('db migrate --dry-run --json')).toEqual(all)
   expect(existsSync(desk.dataDir)).toBe(false)

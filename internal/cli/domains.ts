@@ -1,9 +1,11 @@
 // domains list, add, set, records, remove: the domains that mail is received for.
 
+import { isIP } from 'node:net'
 import { addDomain, getDomain, listDomains, removeDomain, updateDomain, type Domain } from '../store/store.ts'
 import { CliError } from './exit.ts'
 import { paged, stamped } from './directory-rows.ts'
 import type { Column } from './output.ts'
+import { recordLine, recordsFor, type DnsRecord } from './records.ts'
 import type { Call } from './tree.ts'
 
 const DOMAIN_COLUMNS: readonly Column<Domain>[] = [
@@ -33,7 +35,9 @@ export async function add(call: Call<{ tenant?: string }>): Promise<void> {
   const facts = { domain: call.args[0] ?? '', tenant: call.options.tenant ?? null, now: call.context.clock.now() }
   const row = await store.transaction((tx) => addDomain(tx, facts))
   await shown(call, row)
-  call.output.note(`Now point its mail here: ${mxLine(call, row.domain)}`)
+  const { smtpHostname: hostname } = call.context.config()
+  const [mx] = recordsFor({ domain: row.domain, hostname, addresses: [], tls: false })
+  if (mx !== undefined) call.output.note(`Now point its mail here: ${recordLine(mx)}`)
 }
 
 interface SetOptions {
@@ -65,21 +69,28 @@ async function shown(call: Call, row: Domain): Promise<void> {
   ])
 }
 
-/** The record as it stands in a zone file (RFC 1035 3.3.9). */
-const mxLine = (call: Call, domain: string): string => `${domain}. 3600 IN MX 10 ${call.context.config().smtpHostname}.`
-
-export async function records(call: Call): Promise<void> {
-  const row = await getDomain(await call.context.engines.store('read'), call.args[0] ?? '')
-  const record = {
-    name: `${row.domain}.`,
-    ttl: 3600,
-    type: 'MX',
-    priority: 10,
-    value: `${call.context.config().smtpHostname}.`,
-  }
-  if (call.output.format === 'json' || call.output.format === 'ndjson') return await call.output.rows([record], [])
-  await call.output.line(mxLine(call, row.domain))
+export async function records(call: Call<{ address?: string[] }>): Promise<void> {
+  const { domain } = await getDomain(await call.context.engines.store('read'), call.args[0] ?? '')
+  const { smtpHostname: hostname, smtpTlsCert } = call.context.config()
+  const { address: addresses = [] } = call.options
+  const wrong = addresses.find((address) => isIP(address) === 0)
+  if (wrong !== undefined) throw new CliError('usage', `--address ${wrong} is not an IP address`)
+  const found = recordsFor({ domain, hostname, addresses, tls: smtpTlsCert.length > 0 })
+  const { output } = call
+  if (output.forScripts) await output.rows(found, RECORD_COLUMNS)
+  else for (const record of found) await output.line(recordLine(record))
+  if (addresses.length === 0) output.note(`--address, with the addresses of ${hostname}, adds A, AAAA and PTR records`)
+  if (smtpTlsCert.length > 0)
+    output.note(
+      `with a web server of yours at mta-sts.${domain}, relays can be told to insist on TLS (MTA-STS, RFC 8461 3)`,
+    )
 }
+
+const RECORD_COLUMNS: readonly Column<DnsRecord>[] = [
+  { head: 'NEED', of: ({ need }) => need },
+  { head: 'RECORD', of: recordLine },
+  { head: 'WHY', of: ({ why }) => why },
+]
 
 export async function remove(call: Call): Promise<void> {
   const store = await call.context.engines.store('write')

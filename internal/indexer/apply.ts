@@ -9,6 +9,7 @@ import {
   findMessage,
   hold,
   indexText,
+  isErased,
   joinThread,
   messageName,
   nextStatus,
@@ -50,8 +51,10 @@ export interface Applying {
   answers?: boolean
 }
 
-/** `applied` before: the event was seen already. `kept`: a retry failed, and what was processed earlier stays. */
-export type Applied = { result: 'applied'; row: MessageDraft; told: MailEvent[] } | { result: 'seen' | 'kept' }
+/** `seen`: the event was applied before. `kept`: a retry failed, and what was processed earlier stays. `erased`: its tenant was. */
+export type Applied =
+  | { result: 'applied'; row: MessageDraft; told: MailEvent[] }
+  | { result: 'seen' | 'kept' | 'erased' }
 
 /** The message turned out to be the first, so its attachments are needed in the object store. Nothing was written. */
 export class AttachmentsNeeded extends Error {}
@@ -80,8 +83,9 @@ type Write = (before: Message | undefined, changes: RoleChanges) => Promise<Writ
 
 async function applyHeld(tx: Tx, applying: Applying, names: readonly string[], write: Write): Promise<Applied> {
   const { event, now } = applying
-  const { messageId } = event.data
+  const { messageId, tenant } = event.data
   await hold(tx, [messageName(messageId), ...names])
+  if (await isErased(tx, tenant)) return { result: 'erased' }
   const before = await findMessage(tx, messageId)
   if (isApplied(before, event)) return { result: 'seen' }
   const changes = noChanges()

@@ -7,6 +7,7 @@ import {
   checkpointOf,
   findKey,
   findMessage,
+  isErased,
   insertStored,
   isUnavailable,
   saveCheckpoint,
@@ -14,6 +15,7 @@ import {
   type Store,
   type Tx,
 } from '../store/store.ts'
+import { eraseObjects } from './erased.ts'
 import { applyJudgement, AttachmentsNeeded, isApplied, isForced, type Applied } from './apply.ts'
 import { examine, Fault, Outage, noProgress, type ExamineParts, type Need } from './examine.ts'
 import {
@@ -219,7 +221,14 @@ class Consumer {
   /** One message to its end. Holds a slot at its start and at its end, not while it waits for a missing object. */
   async #work(work: Work): Promise<'ok' | 'duplicate'> {
     const { event, window } = work
-    const before = await findMessage(this.#options.store, event.data.messageId)
+    const { store } = this.#options
+    const { messageId, tenant } = event.data
+    const [erased, before] = await Promise.all([isErased(store, tenant), findMessage(store, messageId)])
+    if (erased) {
+      await eraseObjects(this.#options.examine.blobs, event)
+      await this.#commit(work, async () => undefined)
+      return 'ok'
+    }
     if (isApplied(before, event)) {
       // Its commit may have come before a crash, or another member's: only the checkpoint moves.
       await this.#commit(work, async () => undefined)
@@ -292,6 +301,10 @@ class Consumer {
     const now = clock.now()
     const applied = await this.#commit(work, (tx) => applyJudgement(tx, { event, judgement, now, source, answers }))
     metrics.stageSeconds.observe({ stage: 'db' }, (clock.monotonic() - began) / 1000)
+    if (applied.result === 'erased') {
+      await eraseObjects(this.#options.examine.blobs, event, judgement)
+      return 'ok'
+    }
     if (applied.result !== 'applied') {
       if (applied.result === 'kept')
         logger.warn({ messageId: event.data.messageId }, 'a retry failed; the earlier rows stay')

@@ -3,6 +3,7 @@
 import type { Selectable } from 'kysely'
 import type { Queries, Tx } from './database.ts'
 import { checkedLimit } from './cursor.ts'
+import { erasedAmong } from './erasures.ts'
 import { StoreError } from './errors.ts'
 import type { EventRow, Page, PageWant } from './rows.ts'
 import type { Schema } from './schema.ts'
@@ -28,8 +29,13 @@ export interface EventFilter {
 /** Rows of one statement; a round trip to a database elsewhere takes longer than they do. */
 const ROWS_MAX = 100
 
-/** Adds events of the log; those that are there stay as they are. */
-export async function projectEvents(tx: Tx, events: readonly EventRow[]): Promise<void> {
+/** Adds events of the log, but those of tenants that were erased; those that are there stay as they are. */
+export async function projectEvents(tx: Tx, told: readonly EventRow[]): Promise<void> {
+  const erased = await erasedAmong(
+    tx,
+    told.map(({ tenant }) => tenant),
+  )
+  const events = told.filter(({ tenant }) => !erased.has(tenant))
   for (const at of new Set(events.map((event) => event.appendedAt))) await tx.dialect.makeRoom('events', at)
   const rows = events.map(({ offset, data, ...rest }) => ({ ...rest, logOffset: offset, data: JSON.stringify(data) }))
   for (let from = 0; from < rows.length; from += ROWS_MAX) {

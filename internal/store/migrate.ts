@@ -11,6 +11,7 @@ import * as senderPolicies from './migrations/0005-sender-policies.ts'
 import * as credentials from './migrations/0006-credentials.ts'
 import * as quotas from './migrations/0007-quotas.ts'
 import * as automaticMail from './migrations/0009-automatic-mail.ts'
+import * as erasures from './migrations/0010-erasures.ts'
 import type { Schema } from './schema.ts'
 
 type Step = (db: Kysely<never>, dialect: Dialect) => Promise<void>
@@ -24,6 +25,7 @@ const STEPS: Record<string, Step> = {
   '0006-credentials': credentials.up,
   '0007-quotas': quotas.up,
   '0009-automatic-mail': automaticMail.up,
+  '0010-erasures': erasures.up,
 }
 
 /** What was applied, oldest first; empty for a new database. */

@@ -64,6 +64,13 @@ interface CredentialTable {
   revokedAt: number | null
 }
 
+/** Tenants of which nothing may be written again. */
+interface ErasureTable {
+  tenant: string
+  beganAt: number
+  endedAt: number | null
+}
+
 /** One row: the number that every change of tenants, domains, mailboxes and credentials raises. */
 interface DirectoryStateTable {
   id: 1
@@ -258,6 +265,7 @@ export interface Schema {
   senderPolicies: SenderPolicyTable
   senders: ListedSender
   credentials: CredentialTable
+  erasures: ErasureTable
   directoryState: DirectoryStateTable
   messages: MessageTable
   messagePlaces: MessagePlaceTable

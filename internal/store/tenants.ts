@@ -10,6 +10,9 @@ import type { Schema } from './schema.ts'
 /** Kebab-case, at most 63 characters: it stands in local parts and in object keys. */
 const SLUG = /^(?=.{1,63}$)[a-z0-9]+(-[a-z0-9]+)*$/
 
+/** Whether this can be a tenant's slug. */
+export const isSlug = (text: string): boolean => SLUG.test(text)
+
 const SIZE_MAX_LEAST = 1024
 
 const fromRow = (row: Selectable<Schema['tenants']>): Tenant => ({ ...row, enabled: row.enabled === 1 })
@@ -31,7 +34,7 @@ function checkQuotas(quotas: Partial<Quotas>): void {
   }
 }
 
-/** Makes a tenant. `invalid` slug or size, `conflict` if it exists. */
+/** Makes a tenant. `invalid` slug or size, `conflict` if it exists, or was erased. */
 export async function createTenant(
   on: Queries,
   tenant: { slug: string; name?: string; sizeMax?: number | null; now: number } & Partial<Quotas>,
@@ -39,7 +42,7 @@ export async function createTenant(
   const { slug, name = slug, sizeMax = null, now } = tenant
   const { messagesPerDay = null, bytesPerDay = null, storedBytes = null } = tenant
   const quotas = { messagesPerDay, bytesPerDay, storedBytes }
-  if (!SLUG.test(slug)) {
+  if (!isSlug(slug)) {
     throw new StoreError(
       'invalid',
       `a tenant's slug is words of a-z and 0-9 joined by dashes, 63 characters at most, got ${JSON.stringify(slug)}`,
@@ -47,6 +50,8 @@ export async function createTenant(
   }
   checkSizeMax(sizeMax)
   checkQuotas(quotas)
+  const erased = await on.kysely.selectFrom('erasures').select('tenant').where('tenant', '=', slug).executeTakeFirst()
+  if (erased !== undefined) throw new StoreError('conflict', `tenant ${slug} was erased; its slug is not given again`)
   const row = { slug, name, sizeMax, ...quotas, enabled: 1 as const, createdAt: now, updatedAt: now }
   const made = await on.kysely
     .insertInto('tenants')

@@ -51,6 +51,17 @@ export const TENANTS: Noun = {
       ],
       run: async (call) => (await tenants()).set(call),
     },
+    {
+      usage: 'erase <slug>',
+      about:
+        'Erases a tenant with all its mail, rows and objects, for good; its slug is not given again; safe to repeat',
+      options: [option('--dry-run', 'count what there is, and erase nothing'), option('--yes', 'do not ask')],
+      examples: [
+        ['tenants erase acme --dry-run', 'how much there is'],
+        ['tenants erase acme', 'asks for its slug'],
+      ],
+      run: async (call) => (await import('../erase.ts')).erase(call),
+    },
   ],
 }
 
@@ -90,8 +101,12 @@ export const DOMAINS: Noun = {
     },
     {
       usage: 'records <domain>',
-      about: 'Prints the DNS records that a domain needs',
-      examples: [['domains records mail.example.org', 'a line for the zone file']],
+      about: 'Prints the DNS records that a domain needs, as lines of a zone file',
+      options: [option('--address <ips...>', 'the addresses that relays reach SMTP_HOSTNAME at')],
+      examples: [
+        ['domains records mail.example.org --address 192.0.2.7 2001:db8::25', 'for the zone file'],
+        ['domains records mail.example.org --json', 'with what each is for'],
+      ],
       run: async (call) => (await domains()).records(call),
     },
     {

@@ -42,6 +42,17 @@ export const SPOOL: Noun = {
       ],
       run: async (call) => (await spool()).exportEntries(call),
     },
+    {
+      usage: 'attach <dir>',
+      about:
+        'Hands on everything that waits in the spool of a node that is gone, in DIR on this machine, and ends; exit 5 when something is set aside, 6 while its smtpd or uploaderd lives; safe to repeat',
+      options: [dryRunOption()],
+      examples: [
+        ['spool attach /mnt/node3/spool --dry-run', 'how much waits'],
+        ['spool attach /mnt/node3/spool', 'to the object store and the event log of the settings'],
+      ],
+      run: async (call) => (await import('../attach.ts')).attach(call),
+    },
   ],
 }
 
