@@ -34,6 +34,8 @@ async function furnished(): Promise<Desk> {
     await desk.store.transaction(async (tx) => {
       await joinThread(tx, tenant, [`<${tenant}@x>`])
       await projectEvents(tx, [eventRow(tenant, id)])
+      await tx.kysely.insertInto('deliveryReports').values(reportRow(tenant, id)).execute()
+      await tx.kysely.insertInto('outbound').values(outboundRow(tenant, id)).execute()
     })
   }
   for (const line of [
@@ -47,6 +49,25 @@ async function furnished(): Promise<Desk> {
   ])
     expect(await desk.run(line)).toMatchObject({ status: 0 })
   return desk
+}
+
+const reportRow = (tenant: string, messageId: string) => {
+  const nothing = { originalMessageId: null, originalEnvelopeId: null, reportingMta: null, arrivalDate: null }
+  return { messageId, tenant, ...nothing, recipients: '[]' }
+}
+
+const outboundRow = (tenant: string, aboutMessageId: string) => {
+  const at = { nextAt: 1, createdAt: 1, updatedAt: 1 }
+  const about = { aboutMessageId, headerMessageId: `<reply-${tenant}@x>`, mail: '{}', lastResult: null }
+  return {
+    id: `reply-${tenant}`,
+    tenant,
+    purpose: 'auto_reply' as const,
+    state: 'pending' as const,
+    attempts: 0,
+    ...about,
+    ...at,
+  }
 }
 
 function eventRow(tenant: string, messageId: string) {

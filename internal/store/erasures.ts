@@ -27,6 +27,9 @@ const COUNTED = [
 /** Written by people, small: gone with the mark, so that no more mail is taken. */
 const DIRECTORY = ['credentials', 'senders', 'senderPolicies', 'mailboxes', 'domains'] as const
 
+/** What has the tenant's name and no message, and is little once its messages are gone. */
+const REST = ['deliveryReports', 'outbound', 'usageDays', 'usageStored'] as const
+
 /** Rows of one transaction. */
 const BATCH = 500
 
@@ -80,6 +83,8 @@ export async function beginErasure(tx: Tx, tenant: string, now: number): Promise
     .execute()
   const owned = tx.kysely.selectFrom('mailboxes').select('address').where('tenant', '=', tenant)
   await tx.kysely.updateTable('domains').set({ catchAll: null }).where('catchAll', 'in', owned).execute()
+  for (const table of ['autoReplies', 'autoReplied'] as const)
+    await tx.kysely.deleteFrom(table).where('address', 'in', owned).execute()
   for (const table of DIRECTORY) await tx.kysely.deleteFrom(table).where('tenant', '=', tenant).execute()
   await tx.kysely.deleteFrom('tenants').where('slug', '=', tenant).execute()
   await directoryChanged(tx)
@@ -106,6 +111,7 @@ async function eraseMessages(tx: Tx, tenant: string): Promise<number> {
   for (const row of rows) await tx.dialect.dropText(tx, row)
   await tx.kysely.deleteFrom('outbox').where('aggregateid', 'in', ids).execute()
   await tx.kysely.deleteFrom('documents').where('messageId', 'in', ids).execute()
+  await tx.kysely.deleteFrom('deliveryReports').where('messageId', 'in', ids).execute()
   await tx.kysely
     .deleteFrom('messageMailboxes')
     .where('mailbox', 'in', [...new Set(rows.flatMap(mailboxesOf))])
@@ -143,6 +149,8 @@ async function eraseOthers({ kysely }: Tx, tenant: string): Promise<number> {
   const headers = kysely.selectFrom('threadIds').select('headerId').where('tenant', '=', tenant).limit(BATCH)
   const threads = kysely.deleteFrom('threadIds').where('tenant', '=', tenant).where('headerId', 'in', headers)
   const gone = [await keys.executeTakeFirstOrThrow(), await threads.executeTakeFirstOrThrow()]
+  for (const table of REST)
+    gone.push(await kysely.deleteFrom(table).where('tenant', '=', tenant).executeTakeFirstOrThrow())
   return gone.reduce((sum, { numDeletedRows }) => sum + Number(numDeletedRows), 0)
 }
 

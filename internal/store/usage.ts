@@ -74,11 +74,9 @@ export async function* limitedTenants(on: Queries, day: number): AsyncGenerator<
 /** Those of these ids of which there is a message. */
 export async function messagesThere(on: Queries, ids: readonly string[]): Promise<string[]> {
   const there: string[] = []
-  // Where messages lie in months, one table knows the ids of all of them.
-  const table = on.dialect.name === 'postgres' ? 'messagePlaces' : 'messages'
   for (let at = 0; at < ids.length; at += AT_ONCE) {
     const some = ids.slice(at, at + AT_ONCE)
-    const rows = await on.kysely.selectFrom(table).select('id').where('id', 'in', some).execute()
+    const rows = await on.kysely.selectFrom(on.dialect.placeTable).select('id').where('id', 'in', some).execute()
     there.push(...rows.map(({ id }) => id))
   }
   return there
