@@ -22,6 +22,10 @@ const HEARTBEAT_MS = 1000
 const REBALANCE_MS = 20_000
 /** How long a fetch waits at the end of the log. It bounds how fast a start position or a stop is noticed there. */
 const FETCH_MS = 300
+/** A fetch of who gathers waits so long for as many bytes. */
+const GATHERED_BYTES = 128 * 1024
+/** How often a group is told how far its members have come: each time is a request, and a record in the log of the brokers. */
+const HINT_MS = 1000
 /** Most that one fetch brings: what this consumer holds in memory, for each broker. */
 const FETCH_BYTES_MAX = 4 * 1024 * 1024
 const PARTITION_BYTES_MAX = 1024 * 1024
@@ -134,6 +138,7 @@ class Reading<T> {
       rebalanceTimeout: REBALANCE_MS,
       heartbeatInterval: HEARTBEAT_MS,
       maxWaitTimeInMs: FETCH_MS,
+      ...(this.#want.gather === true && { minBytes: GATHERED_BYTES }),
       maxBytes: FETCH_BYTES_MAX,
       maxBytesPerPartition: PARTITION_BYTES_MAX,
       metadataMaxAge,
@@ -200,10 +205,12 @@ class Reading<T> {
       return partitions.map((partition): Place => {
         // A partition added while we read has no end of its own: nothing of it was there when we began.
         const end = this.#ends === undefined ? Infinity : (this.#ends.get(placeName(topic, partition)) ?? 0)
-        return { topic, partition, ready: Promise.resolve(), next: -1, end, attempts: 1 }
+        return { topic, partition, ready: Promise.resolve(), start: Infinity, next: -1, end, attempts: 1 }
       })
     })
     this.#places.assign(places)
+    // It ends with the assignment, by its sleep.
+    if (this.#want.group !== undefined) void Promise.allSettled([this.#hinting(this.#holding.signal)])
     for (const place of places) {
       place.ready = this.#begin(place).catch((error: Error) => {
         if (this.#places.holds(place)) this.handoff.end(error)
@@ -227,6 +234,7 @@ class Reading<T> {
     }
     if (!this.#places.holds(place) || this.handoff.ended) return
     place.next = Math.max(wanted, low)
+    place.start = place.next
     this.#seek(place)
     this.#checkFinished()
   }
@@ -284,7 +292,6 @@ class Reading<T> {
     }
     // Offsets without a message count as read with the messages around them.
     if (read) place.next = Math.max(place.next, Math.min(Number(batch.lastOffset()) + 1, place.end))
-    await this.#hint(place, payload)
     this.#checkFinished()
   }
 
@@ -361,15 +368,19 @@ class Reading<T> {
     }
   }
 
-  async #hint({ topic, partition, next }: Place, payload: EachBatchPayload): Promise<void> {
-    if (this.#want.group === undefined) return
-    const { log, wire } = this.#options
-    try {
-      await payload.commitOffsetsIfNecessary({
-        topics: [{ topic: wire(topic), partitions: [{ partition, offset: String(next) }] }],
+  /** Tells the group now and then how far the caller has come, until the assignment ends. */
+  async #hinting(held: AbortSignal): Promise<void> {
+    const { clock, log, wire } = this.#options
+    const hinted = new Map<Place, number>()
+    for (;;) {
+      await clock.sleep(HINT_MS, held)
+      const moved = this.#places.all.filter((place) => place.next > (hinted.get(place) ?? place.start))
+      if (moved.length === 0) continue
+      const offsets = moved.map(({ topic, partition, next }) => ({ topic: wire(topic), partition, offset: `${next}` }))
+      for (const place of moved) hinted.set(place, place.next)
+      await this.#consumer?.commitOffsets(offsets).catch((error: unknown) => {
+        log.debug({ err: error }, 'the group did not take committed offsets')
       })
-    } catch (error) {
-      log.debug({ topic, partition, err: error }, 'the group did not take a committed offset')
     }
   }
 }

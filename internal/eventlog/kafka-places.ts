@@ -6,6 +6,8 @@ export interface Place {
   partition: number
   /** Resolves when `next` is known. */
   ready: Promise<void>
+  /** Where reading began; Infinity until that is known. */
+  start: number
   /** First offset that the caller does not have. */
   next: number
   /** Offset to stop before; Infinity: never. */
@@ -24,6 +26,10 @@ export class Places {
   assign(places: readonly Place[]): void {
     this.#places = new Map(places.map((place) => [placeName(place.topic, place.partition), place]))
     this.#assigned = true
+  }
+
+  get all(): Place[] {
+    return [...this.#places.values()]
   }
 
   at(topic: string, partition: number): Place | undefined {

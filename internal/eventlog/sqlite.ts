@@ -136,7 +136,7 @@ async function* consume(reading: Reading, want: Consumption): AsyncIterable<read
       }
     }
     if (!read && !rests && last !== undefined) return
-    if (!read) await news(reading, signal)
+    if (!read) await news(reading, want)
   }
 }
 
@@ -171,11 +171,11 @@ async function* eventsOf(
   }
 }
 
-/** Resolves when there may be more: an append here, the next look at what others did, or the end. */
-async function news({ clock, waiting }: Reading, signal: AbortSignal): Promise<void> {
+/** Resolves when there may be more: an append here, the next look at what others did, or the end. Who gathers wants only looks. */
+async function news({ clock, waiting }: Reading, { signal, gather }: Consumption): Promise<void> {
   const pause = new AbortController()
   const wake = () => pause.abort()
-  waiting.add(wake)
+  if (gather !== true) waiting.add(wake)
   signal.addEventListener('abort', wake, { once: true })
   try {
     await clock.sleep(POLL_MS, pause.signal)

@@ -68,7 +68,8 @@ async function projectOnce(
     metrics.events.inc({ group: PROJECTOR, topic: record.topic, result: 'dead_letter' })
   }
   const passed = (record: Passed) => commit(record, [])
-  const want = { group: PROJECTOR, topics: GROUPS[PROJECTOR], startAt, unreadable, passed, batchMax: BATCH_MAX, signal }
+  const reading = { group: PROJECTOR, topics: GROUPS[PROJECTOR], batchMax: BATCH_MAX, gather: true }
+  const want = { ...reading, startAt, unreadable, passed, signal }
   for await (const batch of log.consume(want)) {
     const last = batch.at(-1)
     if (last === undefined) continue
