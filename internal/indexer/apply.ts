@@ -1,4 +1,5 @@
-// One transaction for each message: its row, key, documents, thread, search text, outbox events and the checkpoint, or nothing.
+// What a message changes: its row, key, documents, thread, search text and outbox events, within a transaction that also has the
+// checkpoint.
 
 import { makeEvent, type MailEvent } from '../eventlog/eventlog.ts'
 import {
@@ -96,8 +97,14 @@ async function applyHeld(tx: Tx, applying: Applying, names: readonly string[], w
   return { result: 'applied', row: written.row, told }
 }
 
+/** What is written of a message that is parsed. */
+export const parsedRow = (
+  { draft, header }: Reading,
+  about: Pick<MessageDraft, 'headerMessageId' | 'duplicateOf' | 'status' | 'forced' | 'threadId' | 'indexedAt'>,
+): MessageDraft => ({ ...draft, ...about, syntheticBase: header.kind === 'synthetic' ? header.plain : null })
+
 /** The row as it was written, and the documents that the message has now. */
-interface Written {
+export interface Written {
   row: MessageDraft
   documents: readonly Document[]
   /** Message-ID of the mail that it reports on. */
@@ -105,13 +112,13 @@ interface Written {
 }
 
 /** What a parsed message says of itself, whatever others there are. */
-interface Reading {
+export interface Reading {
   draft: MessageDraft
   header: HeaderId
   linked: string[]
 }
 
-function readingOf(event: Received, judgement: Parsed): Reading {
+export function readingOf(event: Received, judgement: Parsed): Reading {
   const { message } = judgement
   const draft = parsedDraft(event, judgement)
   const { sha256, mailbox } = draft
@@ -120,7 +127,7 @@ function readingOf(event: Received, judgement: Parsed): Reading {
 }
 
 /** What is decided with the message; conversations that its ids have joined already are held when that is known. */
-const namesOf = ({ draft, header, linked }: Reading): string[] => [
+export const namesOf = ({ draft, header, linked }: Reading): string[] => [
   ...roleNames(draft, header),
   ...linked.map((headerId) => threadIdOf(draft.tenant, headerId)),
 ]
@@ -141,16 +148,14 @@ async function applyParsed(
   if (processed && !uploaded) throw new AttachmentsNeeded()
   const move: MessageMove = role.duplicateOf === null ? 'parsed' : forced ? 'forced' : 'repeated'
   const threadId = await joinThread(tx, draft.tenant, linked)
-  const row: MessageDraft = {
-    ...draft,
+  const row = parsedRow(reading, {
     ...role,
     status: moved(before, move) ?? 'PARSED',
-    syntheticBase: header.kind === 'synthetic' ? header.plain : null,
     forced,
     // Duplicates link conversations like any other message, whichever of them came first, but are listed in none.
     threadId: processed ? threadId : null,
     indexedAt: now,
-  }
+  })
   const place = await saveMessage(tx, row)
   if (before !== undefined) await dropDerived(tx, row.id, place)
   if (!processed) return { row, documents: [] }
@@ -180,14 +185,14 @@ async function applyTrouble(
   return { row, documents: [] }
 }
 
-const moved = (before: Message | undefined, move: MessageMove): MessageStatus | undefined =>
+export const moved = (before: Message | undefined, move: MessageMove): MessageStatus | undefined =>
   nextStatus(before?.status ?? 'RECEIVED', move)
 
 /** What follows from a replay is part of it. */
 const markOf = ({ replay }: Received) => (replay === undefined ? {} : { replay: { id: replay.id } })
 
 /** What is told of the message itself. Its id says what was found, so that telling it again is the same event. */
-function announcement({ event, source, now }: Applying, written: Written): MailEvent {
+export function announcement({ event, source, now }: Applying, written: Written): MailEvent {
   const { row } = written
   const { traceparent } = event
   const replay = markOf(event)

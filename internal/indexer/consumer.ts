@@ -15,8 +15,10 @@ import {
   type Store,
   type Tx,
 } from '../store/store.ts'
+import { applyAll } from './apply-all.ts'
+import { AttachmentsNeeded, isApplied, isForced, type Applied, type Applying } from './apply.ts'
+import { Commits } from './commits.ts'
 import { eraseObjects } from './erased.ts'
-import { applyJudgement, AttachmentsNeeded, isApplied, isForced, type Applied } from './apply.ts'
 import { examine, Fault, Outage, noProgress, type ExamineParts, type Need } from './examine.ts'
 import {
   bareDraft,
@@ -36,13 +38,15 @@ const INGEST_TOPIC = 'mail.ingest.v1'
 /** Events read at one time. */
 const BATCH_MAX = 256
 /** A message that takes longer gets its STORED row, so that it can be seen while it is worked on. */
-const SLOW_MS = 1000
+const SLOW_MS = 5000
 /** Tries that an outage ends while other messages get what it lacks; with their pauses about four minutes. Then it is this message's. */
 const ALONE_MAX = 30
 /** Messages under way beside those at work: they wait, for an object or for the end of an outage, and more would only wait as well. */
 const WAITING_MAX = 256
 /** How often it is looked whether there is room again. */
 const ROOM_PAUSE_MS = 20
+/** Ends the watch of each message that is done. One for all: making an error costs more than the watch. */
+const DONE = new Error('done')
 
 export interface ConsumerOptions {
   log: EventLog
@@ -79,10 +83,17 @@ interface Work extends LoggedEvent {
   window: Window
 }
 
+/** What is committed: an offset, with what its message changes. */
+interface Commit {
+  offset: number
+  applying?: Applying
+}
+
 class Consumer {
   readonly #options: ConsumerOptions
   /** Of the present assignment, and what is left of earlier ones: no more than there are partitions. */
   readonly #windows = new Map<number, Window>()
+  readonly #commits = new WeakMap<Window, Commits<Commit, Applied>>()
   readonly #slots: Slots
   readonly #tasks = new Set<Promise<void>>()
   /** The newest task of each message: the next one begins when it has ended. */
@@ -121,7 +132,12 @@ class Consumer {
     const { store, group } = this.#options
     this.#rebalanced(held)
     const start = await this.#reachStore(group, held, () => checkpointOf(store, group, INGEST_TOPIC, partition))
-    if (!held.aborted) this.#windows.set(partition, new Window(start, held))
+    if (held.aborted) return start
+    const window = new Window(start, held)
+    this.#windows.set(partition, window)
+    const commit = (commits: readonly Commit[]) => this.#commit(partition, window, commits)
+    const isOfAll = (error: unknown) => error instanceof Stopped || isUnavailable(error)
+    this.#commits.set(window, new Commits({ line: window.commits, commit, isOfAll }))
     return start
   }
 
@@ -226,12 +242,12 @@ class Consumer {
     const [erased, before] = await Promise.all([isErased(store, tenant), findMessage(store, messageId)])
     if (erased) {
       await eraseObjects(this.#options.examine.blobs, event)
-      await this.#commit(work, async () => undefined)
+      await this.#commitsOf(window).add({ offset: work.offset })
       return 'ok'
     }
     if (isApplied(before, event)) {
       // Its commit may have come before a crash, or another member's: only the checkpoint moves.
-      await this.#commit(work, async () => undefined)
+      await this.#commitsOf(window).add({ offset: work.offset })
       return 'duplicate'
     }
     const done = new AbortController()
@@ -241,7 +257,7 @@ class Consumer {
     try {
       return await traced(span, () => this.#untilApplied(work, { released: isForced(before, event), span }))
     } finally {
-      done.abort()
+      done.abort(DONE)
       await slow
     }
   }
@@ -299,7 +315,8 @@ class Consumer {
     const { event } = work
     const began = clock.monotonic()
     const now = clock.now()
-    const applied = await this.#commit(work, (tx) => applyJudgement(tx, { event, judgement, now, source, answers }))
+    const applying = { event, judgement, now, source, answers }
+    const applied = await this.#commitsOf(work.window).add({ offset: work.offset, applying })
     metrics.stageSeconds.observe({ stage: 'db' }, (clock.monotonic() - began) / 1000)
     if (applied.result === 'erased') {
       await eraseObjects(this.#options.examine.blobs, event, judgement)
@@ -319,22 +336,27 @@ class Consumer {
     return 'ok'
   }
 
+  #commitsOf(window: Window): Commits<Commit, Applied> {
+    const commits = this.#commits.get(window)
+    if (commits === undefined) throw new TypeError('a window without commits')
+    return commits
+  }
+
   /** Effects and checkpoint in one transaction, tried once: who waits for the next try lets the partition's others commit. */
-  async #commit<T extends Applied | undefined>(work: Work, effects: (tx: Tx) => Promise<T>): Promise<T> {
-    const { partition, offset, window } = work
-    return window.commits.run(async () => {
-      if (window.held.aborted) throw new Stopped()
-      const low = window.low(offset)
-      const result = await this.#options.store.transaction(async (tx) => {
-        const made = await effects(tx)
-        if (low.offset > window.saved) await this.#saveCheckpoint(tx, partition, low)
-        return made
-      })
-      window.finish(offset)
-      window.saved = low.offset
-      this.#progress.store += 1
-      return result
+  async #commit(partition: number, window: Window, commits: readonly Commit[]): Promise<Applied[]> {
+    if (window.held.aborted) throw new Stopped()
+    const offsets = commits.map(({ offset }) => offset)
+    const low = window.low(offsets)
+    const applied = await this.#options.store.transaction(async (tx) => {
+      const effects = commits.flatMap(({ applying }) => applying ?? [])
+      const made = effects.length === 0 ? [] : await applyAll(tx, effects)
+      if (low.offset > window.saved) await this.#saveCheckpoint(tx, partition, low)
+      return made
     })
+    window.finish(...offsets)
+    window.saved = low.offset
+    this.#progress.store += commits.length
+    return commits.map(({ applying }) => (applying && applied.shift()) ?? { result: 'seen' })
   }
 
   async #saveCheckpoint(tx: Tx, partition: number, low: Low): Promise<void> {

@@ -1,8 +1,8 @@
 // One message read and judged: envelope and bytes from the object store, parsed in a child, attachments put beside them.
 
 import { createHash } from 'node:crypto'
-import { createReadStream } from 'node:fs'
-import { mkdir, rm } from 'node:fs/promises'
+import { createReadStream, existsSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Transform, type Readable } from 'node:stream'
 import { BlobError, type BlobStore } from '../blob/blob.ts'
@@ -94,7 +94,6 @@ export async function examine(parts: ExamineParts, want: Want): Promise<Judgemen
     return { kind: 'quarantined', meta, reason: 'policy', detail: { message, rule: policy.rule } }
   }
   const workDir = join(parts.workDir, `${event.data.messageId}-${attempt}`)
-  await mkdir(workDir, { recursive: true }).catch(outage('work directory'))
   try {
     const known = scannedBefore(parts, event, meta)
     const scanner = known === undefined ? parts.scanning?.scanner : undefined
@@ -122,7 +121,8 @@ export async function examine(parts: ExamineParts, want: Want): Promise<Judgemen
     if (stored > 0) progress.put += 1
     return judged
   } finally {
-    await rm(workDir, { recursive: true, force: true, maxRetries: 3 })
+    // Most messages leave nothing behind, and this is the quickest way to see it.
+    if (existsSync(workDir)) await rm(workDir, { recursive: true, force: true, maxRetries: 3 })
   }
 }
 
@@ -148,12 +148,6 @@ function timer({ clock, metrics, tracer }: ExamineParts, within: string) {
     }
   }
 }
-
-const outage =
-  (what: string) =>
-  (cause: unknown): never => {
-    throw new Outage('parse', `${what}: ${(cause as Error).message}`, { cause })
-  }
 
 /**
  * An error of the object store. Other bytes than were put are about this object; all else is an outage. Of `client` too: with the

@@ -5,7 +5,8 @@
 // writes it, and when:
 // - a window starts at a checkpoint, so all below its start is done;
 // - the log hands it every event from there on, in order, and nothing that was fetched under another assignment;
-// - an offset is finished in the window that it began in alone, by the transaction that has its effects.
+// - an offset is finished in the window that it began in alone, by the transaction that has its effects, which may have those of
+//   others of the window as well.
 // So all below `low` is done, also when the partition has gone to another member meanwhile, and that member's checkpoint is as
 // true. The store keeps the higher of the two. What both do is done once: the message is held, and its row says that it is done.
 
@@ -48,17 +49,18 @@ export class Window {
     return true
   }
 
-  finish(offset: number): void {
-    this.#active.delete(offset)
+  finish(...offsets: readonly number[]): void {
+    for (const offset of offsets) this.#active.delete(offset)
   }
 
   get idle(): boolean {
     return this.#active.size === 0
   }
 
-  /** What `low` will be once `done` is done as well. */
-  low(done?: number): Low {
-    for (const [offset, eventTime] of this.#active) if (offset !== done) return { offset, eventTime }
+  /** What `low` will be once `done` are done as well. */
+  low(done: readonly number[] = []): Low {
+    const besides = new Set(done)
+    for (const [offset, eventTime] of this.#active) if (!besides.has(offset)) return { offset, eventTime }
     return { offset: this.#next, eventTime: this.#newest }
   }
 

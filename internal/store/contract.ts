@@ -45,6 +45,7 @@ import {
 } from './store.ts'
 import { automaticContract } from './contract-automatic.ts'
 import { searchContract } from './contract-search.ts'
+import { newMessagesContract } from './contract-new-messages.ts'
 import { sendersContract } from './contract-senders.ts'
 import { usageContract } from './contract-usage.ts'
 import { draft, eventRow, reasonOf } from './testing/draft.ts'
@@ -80,6 +81,7 @@ export function storeContract(bed: StoreBed): void {
     sendersContract(() => store)
     usageContract(() => store)
     automaticContract(() => store)
+    newMessagesContract(() => store)
     transactionContract(bed, () => store)
     listContract(() => store)
   })

@@ -5,6 +5,7 @@ import { createHash } from 'node:crypto'
 import { sql, type ColumnDefinitionBuilder, type Expression, type RawBuilder, type SqlBool } from 'kysely'
 import type { Queries, Tx } from './database.ts'
 import type { StoreReason } from './errors.ts'
+import type { Schema } from './schema.ts'
 import { tsqueryOf, tsvectorsOf, wordsOf } from './words.ts'
 
 /** Columns of the search index. */
@@ -21,10 +22,19 @@ export interface WordMatch {
   prefix: boolean
 }
 
+/** A row as it is written, columns as the schema has them. */
+export type Row = Readonly<Record<string, string | number | null>>
+
 /** Where a message lies: its number, and the time that chooses its partition. */
 export interface MessagePlace {
   seq: number
   receivedAt: number
+}
+
+/** What is searched of a message, and where that lies. */
+export interface PlacedText {
+  place: MessagePlace
+  text: SearchText
 }
 
 export interface Dialect {
@@ -36,14 +46,18 @@ export interface Dialect {
   placeTable: 'messages' | 'messagePlaces'
   /** True of `messages` rows whose search row matches. */
   matches(match: WordMatch): Expression<SqlBool>
-  /** Adds the search row of a message that has none. */
-  addText(tx: Tx, place: MessagePlace, text: SearchText): Promise<void>
+  /** Adds the search rows of messages that have none. */
+  addTexts(tx: Tx, texts: readonly PlacedText[]): Promise<void>
   /** Removes the search row of a message, if it has one. */
   dropText(tx: Tx, place: MessagePlace): Promise<void>
   /** Waits until no other open transaction holds one of these names; they are held until this one ends. */
   serialise(tx: Tx, names: readonly string[]): Promise<void>
   /** Makes sure that rows of this time can be written: `receivedAt` of messages, `appendedAt` of events. */
   makeRoom(table: 'messages' | 'events', at: number): Promise<void>
+  /** True where the column has one of these values. The text of the statement is the same for any number of them. */
+  oneOf(column: string, values: readonly string[] | readonly number[]): RawBuilder<SqlBool>
+  /** `insert into` a table; the rows have the same columns, and there is one at least. */
+  insertOf(table: keyof Schema, rows: readonly Row[]): RawBuilder<unknown>
   /** The time of a message, which says in which partition it is; undefined where there is no such message. */
   receivedAtOf(on: Queries, messageId: string): Promise<number | undefined>
   /** See `dropEvents` of events.ts. */
@@ -100,12 +114,14 @@ export const SQLITE: Dialect = {
   messageKey: ['id'],
   placeTable: 'messages',
   matches: matchSqlite,
-  async addText(tx, { seq }, text) {
-    const words = Object.fromEntries(Object.entries(text).map(([field, value]) => [field, wordsOf(value).join(' ')]))
-    await tx.kysely
-      .insertInto('searchIndex')
-      .values({ rowid: seq, ...(words as SearchText) })
-      .execute()
+  async addTexts(tx, texts) {
+    for (const { place, text } of texts) {
+      const words = Object.fromEntries(Object.entries(text).map(([field, value]) => [field, wordsOf(value).join(' ')]))
+      await tx.kysely
+        .insertInto('searchIndex')
+        .values({ rowid: place.seq, ...(words as SearchText) })
+        .execute()
+    }
   },
   async dropText(tx, { seq }) {
     await tx.kysely.deleteFrom('searchIndex').where('rowid', '=', seq).execute()
@@ -113,6 +129,12 @@ export const SQLITE: Dialect = {
   // One transaction writes at a time.
   serialise: async () => {},
   makeRoom: async () => {},
+  oneOf: (column, values) =>
+    sql<SqlBool>`${sql.ref(column)} in (select value from json_each(${JSON.stringify(values)}))`,
+  insertOf(table, rows) {
+    const values = rows.map((row) => sql`(${sql.join(Object.values(row))})`)
+    return sql`insert into ${sql.table(table)} (${columnsOf(rows)}) values ${sql.join(values)}`
+  },
   async receivedAtOf(on, messageId) {
     const row = await on.kysely
       .selectFrom('messages')
@@ -182,18 +204,45 @@ function matchPostgres({ field, words, prefix }: WordMatch): RawBuilder<SqlBool>
     select received_at, seq from search_index where words @@ ${tsqueryOf(words, prefix)}::tsquery${inField})`
 }
 
-async function addTextPostgres(tx: Tx, { seq, receivedAt }: MessagePlace, text: SearchText): Promise<void> {
-  const parts = SEARCH_FIELDS.flatMap((field, at) =>
-    [...tsvectorsOf(wordsOf(text[field]))].map((words, part) => ({ field: at, part, words })),
+async function addTextsPostgres(tx: Tx, texts: readonly PlacedText[]): Promise<void> {
+  const parts = texts.flatMap(({ place, text }) =>
+    SEARCH_FIELDS.flatMap((name, field) =>
+      [...tsvectorsOf(wordsOf(text[name]))].map((words, part) => ({ ...place, field, part, words })),
+    ),
   )
   if (parts.length === 0) return
   const column = <K extends keyof (typeof parts)[number]>(name: K) => parts.map((each) => each[name])
   await sql`
     insert into search_index (received_at, seq, field, part, words)
-    select ${receivedAt}, ${seq}, field, part, words::tsvector
-    from unnest(${column('field')}::smallint[], ${column('part')}::integer[], ${column('words')}::text[])
-      as parts (field, part, words)`.execute(tx.kysely)
+    select received_at, seq, field, part, words::tsvector
+    from unnest(${column('receivedAt')}::bigint[], ${column('seq')}::bigint[], ${column('field')}::smallint[],
+      ${column('part')}::integer[], ${column('words')}::text[]) as parts (received_at, seq, field, part, words)
+    `.execute(tx.kysely)
 }
+
+const columnsOf = ([first]: readonly Row[]): RawBuilder<unknown> =>
+  sql.join(Object.keys(first ?? {}).map((column) => sql.ref(column)))
+
+/** The rows are one parameter: their number changes nothing of the statement, which is prepared. */
+function insertOfPostgres(table: string, rows: readonly Row[]): RawBuilder<unknown> {
+  const columns = columnsOf(rows)
+  return sql`insert into ${sql.table(table)} (${columns})
+    select ${columns} from json_populate_recordset(null::${sql.table(table)}, ${jsonOf(rows)}::json)`
+}
+
+/** Text as the database can hold it: no NUL, and no half of a character. */
+export const storable = <T>(value: T): T | string =>
+  typeof value === 'string' ? value.replaceAll('\0', '\uFFFD').toWellFormed() : value
+
+const jsonOf = (rows: readonly Row[]): string =>
+  JSON.stringify(
+    rows.map((row) =>
+      Object.fromEntries(Object.entries(row).map(([column, value]) => [snakeCase(column), storable(value)])),
+    ),
+  )
+
+/** As Kysely's plugin names columns. */
+const snakeCase = (name: string): string => name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
 
 /** A name as an advisory lock. Names that meet by chance wait for each other, which is all. */
 export const lockOf = (name: string): bigint => createHash('sha256').update(name).digest().readBigInt64BE()
@@ -246,12 +295,17 @@ export const postgresDialect = (makeRoom: Dialect['makeRoom']): Dialect => ({
   messageKey: ['id', 'receivedAt'],
   placeTable: 'messagePlaces',
   matches: matchPostgres,
-  addText: addTextPostgres,
+  addTexts: addTextsPostgres,
   async dropText(tx, { seq, receivedAt }) {
     await sql`delete from search_index where received_at = ${receivedAt} and seq = ${seq}`.execute(tx.kysely)
   },
   serialise: serialisePostgres,
   makeRoom,
+  oneOf(column, values) {
+    const type = typeof values[0] === 'number' ? sql`bigint[]` : sql`text[]`
+    return sql<SqlBool>`${sql.ref(column)} = any(${values}::${type})`
+  },
+  insertOf: insertOfPostgres,
   receivedAtOf: receivedAtOfPostgres,
   async dropEvents(on, until) {
     const { rows } = await sql<{ months: number }>`select drop_events(${until}) as months`.execute(on.kysely)

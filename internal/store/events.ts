@@ -1,6 +1,6 @@
 // The log as a table that can be asked; the log itself is the truth.
 
-import type { Selectable } from 'kysely'
+import { sql, type Selectable } from 'kysely'
 import type { Queries, Tx } from './database.ts'
 import { checkedLimit } from './cursor.ts'
 import { erasedAmong } from './erasures.ts'
@@ -28,6 +28,7 @@ export interface EventFilter {
 
 /** Rows of one statement; a round trip to a database elsewhere takes longer than they do. */
 const ROWS_MAX = 100
+const DAY_MS = 86_400_000
 
 /** Adds events of the log, but those of tenants that were erased; those that are there stay as they are. */
 export async function projectEvents(tx: Tx, told: readonly EventRow[]): Promise<void> {
@@ -36,14 +37,12 @@ export async function projectEvents(tx: Tx, told: readonly EventRow[]): Promise<
     told.map(({ tenant }) => tenant),
   )
   const events = told.filter(({ tenant }) => !erased.has(tenant))
-  for (const at of new Set(events.map((event) => event.appendedAt))) await tx.dialect.makeRoom('events', at)
+  const days = new Set(events.map(({ appendedAt }) => Math.floor(appendedAt / DAY_MS)))
+  for (const day of days) await tx.dialect.makeRoom('events', day * DAY_MS)
   const rows = events.map(({ offset, data, ...rest }) => ({ ...rest, logOffset: offset, data: JSON.stringify(data) }))
   for (let from = 0; from < rows.length; from += ROWS_MAX) {
-    await tx.kysely
-      .insertInto('events')
-      .values(rows.slice(from, from + ROWS_MAX))
-      .onConflict((found) => found.doNothing())
-      .execute()
+    const some = tx.dialect.insertOf('events', rows.slice(from, from + ROWS_MAX))
+    await sql`${some} on conflict do nothing`.execute(tx.kysely)
   }
 }
 

@@ -34,12 +34,18 @@ export async function insertStored(tx: Tx, message: MessageDraft): Promise<boole
   return made !== undefined
 }
 
+/** The entries of a message under its mailboxes. */
+export function mailboxesOf({ recipients, receivedAt, id }: MessageDraft) {
+  const mailboxes = new Set(recipients.map((each) => each.mailbox.toLowerCase()))
+  return [...mailboxes].map((mailbox) => ({ mailbox, receivedAt, messageId: id }))
+}
+
 async function saveMailboxes(tx: Tx, message: MessageDraft): Promise<void> {
-  const mailboxes = [...new Set(message.recipients.map((each) => each.mailbox.toLowerCase()))]
-  if (mailboxes.length === 0) return
+  const entries = mailboxesOf(message)
+  if (entries.length === 0) return
   await tx.kysely
     .insertInto('messageMailboxes')
-    .values(mailboxes.map((mailbox) => ({ mailbox, receivedAt: message.receivedAt, messageId: message.id })))
+    .values(entries)
     .onConflict((found) => found.doNothing())
     .execute()
 }

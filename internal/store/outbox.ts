@@ -26,7 +26,7 @@ export async function enqueue(tx: Tx, events: readonly Sendable[], now: number):
     payload: JSON.stringify(event),
     createdAt: now,
   }))
-  await tx.kysely.insertInto('outbox').values(rows).execute()
+  await tx.dialect.insertOf('outbox', rows).execute(tx.kysely)
 }
 
 /** The oldest rows that the log may take, in the order they were written. */
@@ -44,10 +44,7 @@ export async function nextOutbox(on: Queries, limit: number): Promise<OutboxRow[
 /** Forgets rows that the log has acknowledged. */
 export async function deliveredOutbox(on: Queries, seqs: readonly number[]): Promise<void> {
   if (seqs.length === 0) return
-  await on.kysely
-    .deleteFrom('outbox')
-    .where('seq', 'in', [...seqs])
-    .execute()
+  await on.kysely.deleteFrom('outbox').where(on.dialect.oneOf('seq', seqs)).execute()
 }
 
 /** Sets a row aside that the log will never take; it stays, and `reason` with it, until a person decides. */

@@ -15,8 +15,9 @@ import {
 } from 'kysely'
 import type { Duplex } from 'node:stream'
 import type pg from 'pg'
-import { isMissingPartition, reasonOfPostgres } from './dialect.ts'
+import { isMissingPartition, reasonOfPostgres, storable } from './dialect.ts'
 import { StoreError } from './errors.ts'
+import { statementNames } from './postgres-statements.ts'
 
 /** `onMissingPartition` is told when a row found no partition, though one was made once: somebody dropped it. */
 export function poolDialect(pool: pg.Pool, onMissingPartition?: () => void): KyselyDialect {
@@ -35,22 +36,33 @@ export function poolDialect(pool: pg.Pool, onMissingPartition?: () => void): Kys
 const PUTS_IN = /^\s*insert into /
 const RETURNS = /\sreturning /
 
+/** What the connections of one pool have in common. */
+interface Shared {
+  nameOf: (text: string) => string | undefined
+  onMissingPartition: (() => void) | undefined
+}
+
+/** A statement was prepared before a migration changed what it gives. A new connection prepares it anew. */
+const isOutdated = (error: unknown): boolean => (error as { code?: string }).code === '0A000'
+
 class PooledConnection implements DatabaseConnection {
   readonly #client: pg.PoolClient
-  readonly #onMissingPartition: (() => void) | undefined
+  readonly #shared: Shared
   /** Set when the state of the session is not known: it is closed instead of used again. */
   broken = false
   /** Statements of the open transaction that nobody waited for yet; undefined outside of one. */
   #ahead: Promise<unknown>[] | undefined
   #corked = false
 
-  constructor(client: pg.PoolClient, onMissingPartition?: () => void) {
+  constructor(client: pg.PoolClient, shared: Shared) {
     this.#client = client
-    this.#onMissingPartition = onMissingPartition
+    this.#shared = shared
   }
 
   async executeQuery<R>({ sql, parameters }: CompiledQuery): Promise<QueryResult<R>> {
-    const send = () => this.#client.query(sql, parameters.map(storable))
+    const name = this.#shared.nameOf(sql)
+    const statement = { text: sql, values: parameters.map(storable), ...(name !== undefined && { name }) }
+    const send = () => this.#client.query(statement)
     if (this.#ahead !== undefined && PUTS_IN.test(sql) && !RETURNS.test(sql)) {
       this.#sendAhead(send)
       return { rows: [] }
@@ -60,9 +72,14 @@ class PooledConnection implements DatabaseConnection {
       const changes = ['INSERT', 'UPDATE', 'DELETE'].includes(command)
       return { rows: rows as R[], ...(changes && { numAffectedRows: BigInt(rowCount ?? 0) }) }
     } catch (error) {
-      if (isMissingPartition(error)) this.#onMissingPartition?.()
-      throw withReason(error)
+      throw this.#toldOf(error)
     }
+  }
+
+  #toldOf(error: unknown): unknown {
+    if (isMissingPartition(error)) this.#shared.onMissingPartition?.()
+    if (isOutdated(error)) this.broken = true
+    return withReason(error)
   }
 
   begin(): void {
@@ -78,8 +95,7 @@ class PooledConnection implements DatabaseConnection {
       if (command === 'ROLLBACK')
         throw new TypeError('a statement of the transaction failed and its error was swallowed')
     } catch (error) {
-      if (isMissingPartition(error)) this.#onMissingPartition?.()
-      throw withReason(error)
+      throw this.#toldOf(error)
     }
   }
 
@@ -141,9 +157,10 @@ class PooledConnection implements DatabaseConnection {
 
 function poolDriver(pool: pg.Pool, onMissingPartition?: () => void): Driver {
   const own = (connection: DatabaseConnection) => connection as PooledConnection
+  const shared = { nameOf: statementNames(), onMissingPartition }
   return {
     init: async () => {},
-    acquireConnection: () => translated(async () => new PooledConnection(await pool.connect(), onMissingPartition)),
+    acquireConnection: () => translated(async () => new PooledConnection(await pool.connect(), shared)),
     beginTransaction: async (connection) => own(connection).begin(),
     commitTransaction: (connection) => own(connection).commit(),
     rollbackTransaction: (connection) => own(connection).rollback(),
@@ -151,9 +168,6 @@ function poolDriver(pool: pg.Pool, onMissingPartition?: () => void): Driver {
     destroy: () => pool.end(),
   }
 }
-
-/** PostgreSQL's text holds every character but NUL. */
-const storable = (value: unknown): unknown => (typeof value === 'string' ? value.replaceAll('\0', '\uFFFD') : value)
 
 function withReason(error: unknown): unknown {
   const reason = reasonOfPostgres(error)

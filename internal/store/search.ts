@@ -3,7 +3,7 @@
 
 import { sql, type Expression, type ExpressionBuilder, type SqlBool } from 'kysely'
 import type { Queries, Tx } from './database.ts'
-import type { MessagePlace, SearchField, SearchText } from './dialect.ts'
+import type { MessagePlace, PlacedText, SearchField, SearchText } from './dialect.ts'
 import { cameTo, matching, pageMessages, type MessageFilter } from './messages.ts'
 import { ageMs, type Query, type Term, type TextPlace } from './query.ts'
 import type { Message, Page, PageWant } from './rows.ts'
@@ -23,11 +23,18 @@ const FIELD_OF: Record<Exclude<TextPlace, 'any'>, SearchField> = {
   body: 'body',
 }
 
-/** Adds the search text of a message that has none, see `dropDerived`; `place` is what saving it gave. */
-export async function indexText(tx: Tx, place: MessagePlace, text: SearchText): Promise<void> {
-  const fields = Object.entries(text).map(([field, value]) => [field, value.slice(0, FIELD_CHARS_MAX)])
-  await tx.dialect.addText(tx, place, Object.fromEntries(fields) as SearchText)
+/** Adds the search texts of messages that have none, see `dropDerived`; `place` is what saving gave. */
+export async function indexTexts(tx: Tx, texts: readonly PlacedText[]): Promise<void> {
+  const cut = ({ place, text }: PlacedText): PlacedText => {
+    const fields = Object.entries(text).map(([field, value]) => [field, value.slice(0, FIELD_CHARS_MAX)])
+    return { place, text: Object.fromEntries(fields) as SearchText }
+  }
+  await tx.dialect.addTexts(tx, texts.map(cut))
 }
+
+/** Adds the search text of one message. */
+export const indexText = (tx: Tx, place: MessagePlace, text: SearchText): Promise<void> =>
+  indexTexts(tx, [{ place, text }])
 
 export interface SearchWant extends PageWant {
   /** Beside the query: what must hold all the same. */

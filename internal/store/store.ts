@@ -101,6 +101,7 @@ export {
   saveMessage,
   type MessagePatch,
 } from './message-writes.ts'
+export { addMessages, strangersAmong, type NewMessage, type Stranger } from './new-messages.ts'
 export { hold, keyName, messageName } from './hold.ts'
 export { claimKey, dropKey, findKey, holdKeyOf, keyHeldBy, type KeyRow } from './keys.ts'
 export {
