@@ -151,6 +151,6 @@ test('a full disk is an error, however small the file', async () => {
     limits: LIMITS_IN_TESTS,
     wanted: () => false,
   })
-  const range = { path: import.meta.filename, start: 0, end: 1, bareCr: false }
+  const range = { raw: { path: import.meta.filename }, start: 0, end: 1, bareCr: false }
   await expect(decodeFile(root, range, '/dev/full')).rejects.toMatchObject({ code: 'ENOSPC' })
 })

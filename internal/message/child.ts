@@ -2,7 +2,7 @@
 // little: its parent watches the time and the memory, and takes whatever ends this process as the message's doing.
 
 import { flushCompileCache } from 'node:module'
-import { parseFile, type Job, type Parsed } from './parse.ts'
+import { parseMessage, type Job, type Parsed } from './parse.ts'
 import { isFileSystemError } from './trouble.ts'
 
 /** `residentBytes`: what this process takes after the message. */
@@ -17,7 +17,7 @@ flushCompileCache()
 send({ ready: true })
 
 async function answer(job: Job): Promise<void> {
-  const reply = await parseFile(job).catch((thrown: unknown) => {
+  const reply = await parseMessage(job).catch((thrown: unknown) => {
     // The work directory is full or gone. Anything else is unforeseen and ends this process.
     if (isFileSystemError(thrown)) return { trouble: thrown.message }
     throw thrown

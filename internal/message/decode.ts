@@ -1,7 +1,7 @@
 // The one place that calls mailparser: header values, text and files, each in a small message of our own making that holds nothing
 // else, so that none of its limits and guesses about structure come into play.
 
-import { createReadStream, createWriteStream } from 'node:fs'
+import { createWriteStream } from 'node:fs'
 import { PassThrough, Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { MailParser, type AttachmentStream, type EmailAddress, type HeaderValue, type MessageText } from 'mailparser'
@@ -9,6 +9,7 @@ import { charsetOf, guessed, withKnownCharsets } from './charset.ts'
 import type { Field } from './fields.ts'
 import type { Address } from './message.ts'
 import { parameter } from './parameters.ts'
+import { readRaw, type Raw } from './raw.ts'
 import type { Part } from './structure.ts'
 
 /** No conversions between HTML and text: 400 000 nested elements take them 40 s. */
@@ -21,9 +22,9 @@ const OPTIONS = {
   checksumAlgo: 'sha256',
 }
 
-/** Bytes of a message file; `end` is not part of them. `bareCr`: its lines end with CR alone. */
+/** Bytes of a message; `end` is not part of them. `bareCr`: its lines end with CR alone. */
 export interface Range {
-  path: string
+  raw: Raw
   start: number
   end: number
   bareCr: boolean
@@ -116,9 +117,8 @@ export async function decodeFile(part: Part, range: Range, target: string): Prom
 const encodingField = (part: Part): string =>
   /^(base64|quoted-printable)$/.test(part.encoding) ? `Content-Transfer-Encoding: ${part.encoding}\r\n` : ''
 
-function bytesOf({ path, start, end, bareCr }: Range): Readable {
-  if (end <= start) return Readable.from([])
-  const bytes = createReadStream(path, { start, end: end - 1, highWaterMark: 256 * 1024 })
+function bytesOf({ raw, bareCr, ...place }: Range): Readable {
+  const bytes = readRaw(raw, place)
   return bareCr ? Readable.from(withLf(bytes)) : bytes
 }
 

@@ -1,6 +1,6 @@
 // The parser's program with faults, for the tests of the pool: the first line of a message says what goes wrong with it.
 
-import { appendFileSync, existsSync, readFileSync } from 'node:fs'
+import { appendFileSync, existsSync, mkdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import type { Job } from './parse.ts'
 
@@ -23,6 +23,7 @@ const FAULTS: Record<string, (job: Job) => void> = {
   stumble: (job) => {
     const mark = join(job.workDir, 'stumbled')
     if (existsSync(mark)) return
+    mkdirSync(job.workDir, { recursive: true })
     appendFileSync(mark, '')
     process.kill(process.pid, 'SIGKILL')
   },
@@ -36,7 +37,8 @@ const FAULTS: Record<string, (job: Job) => void> = {
 
 process.on('message', (message) => {
   const job = message as Job
-  const [, fault = ''] = /^X-Fault: (\w+)/.exec(readFileSync(job.path, 'latin1')) ?? []
+  const raw = 'path' in job.raw ? readFileSync(job.raw.path, 'latin1') : Buffer.from(job.raw.bytes).toString('latin1')
+  const [, fault = ''] = /^X-Fault: (\w+)/.exec(raw) ?? []
   FAULTS[fault]?.(job)
 })
 

@@ -1,10 +1,11 @@
 // Makers of messages for the tests of this package, and one call that parses them in this process.
 
+import assert from 'node:assert/strict'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { ParsedMessage } from './message.ts'
-import { parseFile, type Parsed } from './parse.ts'
+import { parseMessage, type Parsed } from './parse.ts'
 
 export const LIMITS_IN_TESTS = { partsMax: 1000, depthMax: 100, headerBytesMax: 1024 * 1024 }
 
@@ -35,15 +36,19 @@ export function nested(depth: number): string {
 
 export type Read = { parsed: Parsed; files: Buffer[]; ms: number }
 
-/** Parses in this process; gives the attachments' bytes as well. A string is taken as Latin-1, one byte in each unit. */
+/** Parses in this process, in memory and from a file, which must give the same; gives the attachments' bytes as well. A string is taken as Latin-1, one byte in each unit. */
 export async function read(raw: string | Buffer, limits = LIMITS_IN_TESTS): Promise<Read> {
   const workDir = await mkdtemp(join(tmpdir(), 'message-'))
   try {
     const path = join(workDir, 'raw.eml')
-    await writeFile(path, typeof raw === 'string' ? Buffer.from(raw, 'latin1') : raw)
+    const bytes = typeof raw === 'string' ? Buffer.from(raw, 'latin1') : raw
+    await writeFile(path, bytes)
+    const job = { sizeBytes: bytes.length, workDir, limits }
+    const fromFile = await parseMessage({ ...job, raw: { path } })
     const started = performance.now()
-    const parsed = await parseFile({ path, workDir, limits })
+    const parsed = await parseMessage({ ...job, raw: { bytes } })
     const ms = performance.now() - started
+    assert.deepEqual(parsed, fromFile)
     const paths = 'message' in parsed ? parsed.message.attachments.map((file) => file.path) : []
     const files = await Promise.all(paths.map((name) => readFile(name)))
     if ('message' in parsed)

@@ -37,7 +37,7 @@ test('a file: its bytes as they were sent, under a name of ours', async () => {
     bodyEnd: 8,
     children: [],
   }
-  const range = () => ({ path, start: 0, end: 8, bareCr: false })
+  const range = () => ({ raw: { path }, start: 0, end: 8, bareCr: false })
   const [file] = await writeFiles([part], { range, workDir, flags })
   expect(file).toMatchObject({ filename: 'attachment-1.bin', contentType: 'application/octet-stream', sizeBytes: 8 })
   expect(await readFile(file?.path ?? '', 'utf8')).toBe('aGVsbG8=')

@@ -118,7 +118,10 @@ export interface ParseInput {
   open(): Readable | Promise<Readable>
   /** Exact size of what open() gives. */
   sizeBytes: number
-  /** An empty directory of this message's own, absolute. The caller uploads the attachments from it and removes it. */
+  /**
+   * A directory of this message's own, absolute; made when something has to be written. The caller uploads the attachments from it
+   * and removes it.
+   */
   workDir: string
 }
 

@@ -1,7 +1,6 @@
-// Parses one message that lies in a file. Runs in a child process: whatever is not caught here ends the child, not the service.
+// Parses one message. Runs in a child process: whatever is not caught here ends the child, not the service.
 
-import { createReadStream } from 'node:fs'
-import { stat } from 'node:fs/promises'
+import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { cut, oneLine } from './clean.ts'
 import { automaticKinds, type AutomaticKind } from './automatic.ts'
@@ -12,15 +11,16 @@ import { inlineImages } from './inline.ts'
 import { LIMITS, PARSER } from './limits.ts'
 import type { ParsedAttachment, ParsedMessage, ParseLimits } from './message.ts'
 import { FLAGS, type Flag, type QuarantineReason } from './reasons.ts'
+import { readRaw, type Raw } from './raw.ts'
 import { readReport, statusPart } from './report.ts'
 import { readStructure, Refused, type Part, type Structure } from './structure.ts'
 import { isHtml, isText, searchableText } from './text.ts'
 import { isFileSystemError } from './trouble.ts'
 
 export interface Job {
-  /** The raw message. */
-  path: string
-  /** Attachments are written here. */
+  raw: Raw
+  sizeBytes: number
+  /** Attachments are written here; made when there is one. */
   workDir: string
   limits: ParseLimits
 }
@@ -28,7 +28,7 @@ export interface Job {
 export type Parsed = { message: ParsedMessage } | { reason: QuarantineReason; detail: string }
 
 /** Rejects with file system errors, and with errors of the parser that nothing was prepared for. */
-export async function parseFile(job: Job): Promise<Parsed> {
+export async function parseMessage(job: Job): Promise<Parsed> {
   try {
     return { message: await read(job) }
   } catch (thrown) {
@@ -37,13 +37,12 @@ export async function parseFile(job: Job): Promise<Parsed> {
   }
 }
 
-async function read({ path, workDir, limits }: Job): Promise<ParsedMessage> {
-  const { size: sizeBytes } = await stat(path)
-  const bytes = createReadStream(path, { highWaterMark: 256 * 1024 })
+async function read({ raw, sizeBytes, workDir, limits }: Job): Promise<ParsedMessage> {
+  const bytes = readRaw(raw, { start: 0, end: sizeBytes })
   const structure = await readStructure(bytes, { sizeBytes, limits, wanted: isWanted })
   const { root, flags, bareCr } = structure
   const leaves = leavesOf(root)
-  const range = (part: Part): Range => ({ path, start: part.bodyStart, end: part.bodyEnd, bareCr })
+  const range = (part: Part): Range => ({ raw, start: part.bodyStart, end: part.bodyEnd, bareCr })
   const inline = await inlineImages(leaves, range)
   const files = leaves.filter((part) => !isText(part) && !inline.has(part))
   if (files.length > LIMITS.attachmentsMax) {
@@ -96,6 +95,7 @@ const asSent = (part: Part): Part => ({
 /** Writes each part to a numbered file. Rejects with file system errors. */
 export async function writeFiles(files: Part[], { workDir, flags, ...writing }: Writing): Promise<ParsedAttachment[]> {
   const names = new Filenames()
+  if (files.length > 0) await mkdir(workDir, { recursive: true })
   const attachments: ParsedAttachment[] = []
   for (const [at, part] of files.entries()) {
     const path = join(workDir, `attachment-${at + 1}`)

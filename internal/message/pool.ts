@@ -1,9 +1,10 @@
 // The parser processes: one message at a time each, a deadline, a memory bound, and a replacement for each that dies.
 //
-// A message is first copied into its work directory, then parsed there; what the message does to its process is its own fault and
-// quarantines it, and only a crash is tried once more in a fresh process, since something else may have killed the first.
+// A small message goes to its process as it is, a larger one by a copy in its work directory. What the message does to its process
+// is its own fault and quarantines it, and only a crash is tried once more in a fresh process, since something else may have killed the first.
 
 import { createWriteStream, existsSync } from 'node:fs'
+import { mkdir } from 'node:fs/promises'
 import { join, sep } from 'node:path'
 import type { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
@@ -13,6 +14,7 @@ import type { ParseInput, ParseLimits, ParseOutcome, Trouble } from './message.t
 import { parseFailures } from './metrics.ts'
 import type { Job } from './parse.ts'
 import { CHILD_PROGRAM, compileCache, ParserProcess, type Ended } from './process.ts'
+import { RAW_BYTES_MAX, type Raw } from './raw.ts'
 import { QUARANTINE_REASONS, type QuarantineReason } from './reasons.ts'
 
 const MIB = 1024 * 1024
@@ -26,6 +28,8 @@ const WATCH_MS = 50
 /** A process that is not ready by then could not be started. */
 const START_MAX_MS = 20_000
 const DEADLINE_PER_MIB_MS = 1_000
+/** Ends the watch of each message that is done. One for all: making an error costs more than the watch. */
+const OVER = new Error('over')
 /** Messages that wait for a process; more are turned away with `trouble`. */
 const WAITING_MAX = 2_048
 
@@ -109,38 +113,42 @@ class Pool implements OwnedPool {
 
   private async parseAt(place: { process?: ParserProcess }, input: ParseInput): Promise<ParseOutcome> {
     if (this.closed) return trouble('closed', 'the parser is shutting down')
-    const path = join(input.workDir, 'raw.eml')
     if (!input.workDir.startsWith(this.options.workRoot + sep))
       return trouble('disk', 'the work directory is outside the work root')
-    const failed = await copied(input, path)
-    if (failed) return failed
-    const job = { path, workDir: input.workDir, limits: this.options.limits }
-    const first = await this.attempt(place, job, input.sizeBytes)
+    const raw = await taken(input)
+    if ('ok' in raw) return raw
+    const { sizeBytes, workDir } = input
+    const job = { raw, sizeBytes, workDir, limits: this.options.limits }
+    const first = await this.attempt(place, job)
     const again = 'exit' in first && !first.outOfMemory && !this.closed
     if (again) this.options.log.warn({ exit: first.exit }, 'a parser process died; one more try')
-    return this.outcome(again ? await this.attempt(place, job, input.sizeBytes) : first)
+    return this.outcome(again ? await this.attempt(place, job) : first)
   }
 
   /** One try. Leaves a process in `place` only if it can take another message. */
-  private async attempt(place: { process?: ParserProcess }, job: Job, sizeBytes: number): Promise<Verdict> {
+  private async attempt(place: { process?: ParserProcess }, job: Job): Promise<Verdict> {
     await (this.warm ??= this.warmed())
     if (this.closed) return { unstartable: 'the parser is shutting down' }
     const process = place.process?.gone === false ? place.process : this.start()
     delete place.process
     const over = new AbortController()
     try {
-      const unready = await Promise.race([process.ready, this.slept(START_MAX_MS, over.signal).then(() => false)])
-      if (!unready) return { unstartable: process.lastWords || 'it did not become ready' }
-      const verdict = await Promise.race([process.run(job), this.watched(process, sizeBytes, over.signal)])
+      const isReady = process.jobs > 0 || (await this.inTime(process, over.signal))
+      if (!isReady) return { unstartable: process.lastWords || 'it did not become ready' }
+      const verdict = await Promise.race([process.run(job), this.watched(process, job.sizeBytes, over.signal)])
       if ('answer' in verdict && this.canGoOn(process, verdict.answer.residentBytes)) place.process = process
       return verdict
     } finally {
-      over.abort()
+      over.abort(OVER)
       if (place.process === undefined) {
         process.kill()
         await process.exited
       }
     }
+  }
+
+  private inTime(process: ParserProcess, signal: AbortSignal): Promise<boolean> {
+    return Promise.race([process.ready, this.slept(START_MAX_MS, signal).then(() => false)])
   }
 
   /** Without compiled code a process takes 20 MiB more for as long as it lives: the first one only writes it. */
@@ -206,15 +214,19 @@ class Pool implements OwnedPool {
   }
 }
 
-const trouble = (kind: Trouble, detail: string, cause?: unknown): ParseOutcome => ({
+const trouble = (kind: Trouble, detail: string, cause?: unknown): Extract<ParseOutcome, { ok: false }> => ({
   ok: false,
   trouble: kind,
   detail,
   ...(cause !== undefined && { cause }),
 })
 
-/** Copies the message to `path`. Undefined if all of it is there. */
-async function copied({ sizeBytes, ...input }: ParseInput, path: string): Promise<ParseOutcome | undefined> {
+/** The message's bytes where a process can read them, or why they are not there. */
+async function taken({
+  sizeBytes,
+  workDir,
+  ...input
+}: ParseInput): Promise<Raw | Extract<ParseOutcome, { ok: false }>> {
   let body: Readable
   try {
     body = await input.open()
@@ -237,8 +249,7 @@ async function copied({ sizeBytes, ...input }: ParseInput, path: string): Promis
     }
   }
   try {
-    await pipeline(counted, createWriteStream(path))
-    return
+    return sizeBytes <= RAW_BYTES_MAX ? await inMemory(counted()) : await inFile(counted(), workDir)
   } catch (cause) {
     return sourceError === undefined
       ? trouble('disk', 'the message could not be copied to its work directory', cause)
@@ -246,4 +257,17 @@ async function copied({ sizeBytes, ...input }: ParseInput, path: string): Promis
   } finally {
     body.destroy()
   }
+}
+
+async function inMemory(chunks: AsyncIterable<Buffer>): Promise<Raw> {
+  const kept: Buffer[] = []
+  for await (const chunk of chunks) kept.push(chunk)
+  return { bytes: Buffer.concat(kept) }
+}
+
+async function inFile(chunks: AsyncIterable<Buffer>, workDir: string): Promise<Raw> {
+  const path = join(workDir, 'raw.eml')
+  await mkdir(workDir, { recursive: true })
+  await pipeline(chunks, createWriteStream(path))
+  return { path }
 }

@@ -1,6 +1,6 @@
 // The parser processes: what one message does to its process never reaches another message, and no process is left behind.
 
-import { mkdir, mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
@@ -10,6 +10,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import type { Clock, Log } from '../ports/ports.ts'
 import { attachment, LIMITS_IN_TESTS, mail, mixed } from './fixtures.ts'
 import { parserPool, type OwnedPool, type ParseOutcome, type PoolOptions } from './message.ts'
+import { RAW_BYTES_MAX } from './raw.ts'
 
 const FAULTY = join(import.meta.dirname, 'faulty.fixture.ts')
 const MIB = 1024 * 1024
@@ -162,6 +163,8 @@ test('processes are started ahead of the first message, and serve it', async () 
 })
 
 test('trouble of ours is no fault of the message', async () => {
+  const large = Buffer.alloc(RAW_BYTES_MAX + 1, 'x')
+  await writeFile(join(workRoot, 'file'), '')
   const failing = (): Readable =>
     new Readable({
       read() {
@@ -172,7 +175,11 @@ test('trouble of ours is no fault of the message', async () => {
   expect(await parse(good, { sizeBytes: 3 })).toMatchObject({ trouble: 'source' })
   expect(await parse(good, { sizeBytes: 30_000 })).toMatchObject({ trouble: 'source' })
   expect(
-    await pool.parse({ workDir: join(workRoot, 'none'), sizeBytes: 1, open: () => Readable.from([Buffer.from('x')]) }),
+    await pool.parse({
+      workDir: join(workRoot, 'file', 'm'),
+      sizeBytes: large.length,
+      open: () => Readable.from([large]),
+    }),
   ).toMatchObject({ trouble: 'disk' })
   expect(
     await pool.parse({ workDir: tmpdir(), sizeBytes: 1, open: () => Readable.from([Buffer.from('x')]) }),
