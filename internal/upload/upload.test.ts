@@ -101,6 +101,26 @@ describe('what becomes of an entry', () => {
     await expectWhole(all.map((n) => [n, 'acme'] as const))
   })
 
+  test('while the log is away objects are put all the same, and then its events follow together', async () => {
+    const all = Array.from({ length: 30 }, (_, n) => n)
+    await rig.accept(all.map((n) => ({ n })))
+    const { promise: back, resolve: comesBack } = Promise.withResolvers<void>()
+    let appends = 0
+    const interfere: Interference = async (step, when) => {
+      if (step !== 'append' || when === 'after') return
+      appends += 1
+      await back
+    }
+    const life = await rig.life({ interfere, concurrency: 3 })
+    while ((await rig.there()).keys.length < 60) await sleep(5)
+    expect((await rig.there()).events).toEqual([])
+    comesBack()
+    await life.drained()
+    await life.stop()
+    expect(appends).toBeLessThan(5)
+    await expectWhole(all.map((n) => [n, 'acme'] as const))
+  })
+
   test('no more entries are under way than allowed', async () => {
     await rig.accept(Array.from({ length: 20 }, (_, n) => ({ n })))
     let now = 0

@@ -48,7 +48,7 @@ export interface UploaderOptions {
   logger: Log
   registry: Registry
   tracer?: Tracer
-  /** Entries under way at one time. */
+  /** Entries on their way to the object store at one time; those that wait for the log do not count. */
   concurrency: number
   /** Longest pause between two tries, milliseconds. */
   retryMaxMs: number
@@ -65,6 +65,9 @@ export interface Uploader {
 
 /** A target that fails for so long, milliseconds, is trouble; before that it is a restart or an election. */
 const TROUBLE_MS = 10_000
+
+/** Entries that have their objects and wait for the log, a few KiB each: while it is away objects are put all the same. */
+const PUBLISHING_MAX = 4096
 
 /** Why an entry is set aside. */
 export const ASIDE = {
@@ -157,16 +160,22 @@ interface Run {
 async function carryAll(run: Run): Promise<void> {
   const { options, stop, hand, failures, refusals } = run
   const underWay = new Set<Promise<void>>()
+  /** Those of them whose objects are not put yet. */
+  const putting = new Set<Promise<void>>()
   const begin = (entry: Entry) => {
+    const { promise: put, resolve: isPut } = Promise.withResolvers<void>()
+    putting.add(put)
+    void put.then(() => putting.delete(put))
     const task = (async () => {
       hand.take(entry.id, entry.receivedAt)
       try {
-        await carry(run, entry)
+        await carry(run, entry, isPut)
       } catch (error) {
         if (error instanceof Stopped) return
         failures.push(error)
         stop.abort()
       } finally {
+        isPut()
         hand.leave(entry.id)
       }
     })()
@@ -177,7 +186,8 @@ async function carryAll(run: Run): Promise<void> {
     for await (const entry of options.reader.entries(stop.signal)) {
       if ('note' in entry) refusals.offer(entry)
       else begin(entry)
-      if (underWay.size >= options.concurrency) await Promise.race(underWay)
+      if (putting.size >= options.concurrency) await Promise.race(putting)
+      if (underWay.size >= options.concurrency + PUBLISHING_MAX) await Promise.race(underWay)
       if (stop.signal.aborted) break
     }
   } catch (error) {
@@ -190,7 +200,8 @@ async function carryAll(run: Run): Promise<void> {
   if (failures.length > 0) throw failures[0]
 }
 
-async function carry(run: Run, entry: Entry): Promise<void> {
+/** Takes an entry all the way; `isPut` is called when it has its objects and waits for the log, if anything. */
+async function carry(run: Run, entry: Entry, isPut: () => void): Promise<void> {
   const { reader, logger } = run.options
   const { sizeBytes, sha256 } = entry
   try {
@@ -199,6 +210,7 @@ async function carry(run: Run, entry: Entry): Promise<void> {
     if (all.length === 0) logger.info({ entryId: entry.id, sizeBytes, sha256 }, 'mail to nobody let go')
     for (const parcel of all) events.push(...(await stored(run, entry, parcel)))
     unlessStopped(run)
+    isPut()
     await published(run, entry.id, events)
     await run.spool.reach(entry.id, () => reader.done(entry.id))
   } catch (error) {
