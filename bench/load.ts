@@ -61,11 +61,24 @@ class Sessions {
   }
 }
 
-/** `perSecond` mails a second for `seconds`, each due at its own time whatever became of the others. `each` is told of every 250. */
-export async function steady(
-  load: Load,
-  { perSecond, seconds, each }: { perSecond: number; seconds: number; each?: (sample: Sample) => void },
-): Promise<Sample[]> {
+export interface Steady {
+  perSecond: number
+  /** At least so long. */
+  seconds: number
+  /** Longer than that, until this resolves. */
+  until?: Promise<unknown>
+  /** Told of every 250. */
+  each?: (sample: Sample) => void
+}
+
+/** Mails are begun so many milliseconds ahead of their time. */
+const AHEAD_MS = 1000
+
+/** `perSecond` mails a second, each due at its own time whatever became of the others. */
+export async function steady(load: Load, { perSecond, seconds, until, each }: Steady): Promise<Sample[]> {
+  const state = { over: until === undefined, failed: false }
+  const end = () => (state.over = true)
+  until?.then(end, end)
   const pools = load.ports.map((port) => new Sessions(port))
   const start = performance.now()
   const due = async (nth: number): Promise<Sample> => {
@@ -76,8 +89,16 @@ export async function steady(
     each?.(sample)
     return sample
   }
+  const samples: Promise<Sample>[] = []
   try {
-    return await Promise.all(Array.from({ length: perSecond * seconds }, (_, nth) => due(nth)))
+    for (let nth = 0; !state.failed && (nth < perSecond * seconds || !state.over); nth++) {
+      const ahead = start + (nth * 1000) / perSecond - AHEAD_MS - performance.now()
+      if (ahead > 0) await new Promise((resolve) => setTimeout(resolve, ahead))
+      const sample = due(nth)
+      samples.push(sample)
+      sample.catch(() => (state.failed = true))
+    }
+    return await Promise.all(samples)
   } finally {
     for (const pool of pools) pool.close()
   }

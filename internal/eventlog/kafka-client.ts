@@ -26,6 +26,9 @@ export const RETRY = {
   retries: 15,
 } satisfies RetryOptions
 
+/** Ends the watch of what is done. One for all: making an error costs more than the watch. */
+export const DONE = new Error('done')
+
 export interface ClientOptions extends KafkaSecurity {
   brokers: string[]
   clientId: string
@@ -69,7 +72,7 @@ export async function within<T>(clock: Clock, ms: number, promise: Promise<T>): 
   try {
     return await Promise.race([promise, late])
   } finally {
-    pause.abort()
+    pause.abort(DONE)
   }
 }
 

@@ -10,7 +10,7 @@ import type { CodecError } from './codec.ts'
 import { restMs, runsOf, unreadable, type Run } from './dead-letters.ts'
 import type { Consumption } from './eventlog.ts'
 import { EventLogError } from './fault.ts'
-import { asEventLogError, leave, mayPass, metadataMaxAge, RETRY, within, type Desk } from './kafka-client.ts'
+import { asEventLogError, DONE, leave, mayPass, metadataMaxAge, RETRY, within, type Desk } from './kafka-client.ts'
 import { Handoff } from './kafka-handoff.ts'
 import { Places, placeName, type Place } from './kafka-places.ts'
 
@@ -362,7 +362,7 @@ class Reading<T> {
         const first = await Promise.race([waited, beat])
         if (first !== BEAT) return first as T
       } finally {
-        pause.abort()
+        pause.abort(DONE)
       }
       await payload.heartbeat()
     }

@@ -76,6 +76,8 @@ mon data = ${dir}/mon
 [osd.0]
 osd data = ${dir}/osd
 osd objectstore = memstore
+# It keeps the history of each operation, for people who look for slow ones.
+osd enable op tracker = false
 memstore device bytes = ${STORE_BYTES}
 # The default is a relative path in some builds, and without its classes the gateway ends with (95).
 osd class dir = /usr/lib/${process.arch === 'arm64' ? 'aarch64' : 'x86_64'}-linux-gnu/rados-classes
