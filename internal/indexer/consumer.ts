@@ -7,9 +7,11 @@ import {
   checkpointOf,
   findKey,
   findMessage,
+  erasedAmong,
   isErased,
   insertStored,
   isUnavailable,
+  knownMessages,
   saveCheckpoint,
   type MessageDraft,
   type Store,
@@ -19,15 +21,9 @@ import { applyAll } from './apply-all.ts'
 import { AttachmentsNeeded, isApplied, isForced, type Applied, type Applying } from './apply.ts'
 import { Commits } from './commits.ts'
 import { eraseObjects } from './erased.ts'
-import { examine, Fault, Outage, noProgress, type ExamineParts, type Need } from './examine.ts'
-import {
-  bareDraft,
-  parsedDraft,
-  type FailureReason,
-  type Judgement,
-  type ParsedJudgement,
-  type Received,
-} from './facts.ts'
+import { examine, noProgress, type ExamineParts } from './examine.ts'
+import { bareDraft, parsedDraft, type Judgement, type ParsedJudgement, type Received } from './facts.ts'
+import { failure, lackedBy } from './failures.ts'
 import { headerIdOf } from './header-ids.ts'
 import { rebalanceCount, type IndexerMetrics } from './metrics.ts'
 import { pause, pauseMs, persist, reachStore, Slots, Stopped } from './waiting.ts'
@@ -81,6 +77,8 @@ export async function consumeReceived(options: ConsumerOptions): Promise<void> {
 interface Work extends LoggedEvent {
   event: Received
   window: Window
+  /** There was no row of its message when it was read. */
+  isNew: boolean
 }
 
 /** What is committed: an offset, with what its message changes. */
@@ -160,7 +158,8 @@ class Consumer {
     const window = this.#windows.get(partition)
     if (window === undefined) throw new TypeError(`an event of partition ${partition}, which was not assigned`)
     try {
-      for (const logged of batch) await this.#begin(logged, window)
+      const known = await this.#known(batch, window)
+      for (const logged of batch) await this.#begin(logged, window, known)
     } catch (error) {
       if (this.#options.signal.aborted || !(error instanceof Stopped)) throw error
       // The partition was given out anew. Whoever has it begins at the checkpoint.
@@ -168,7 +167,21 @@ class Consumer {
     void this.#track(this.#saveIdle(partition, window))
   }
 
-  async #begin(logged: LoggedEvent, window: Window): Promise<void> {
+  /** Messages of these events that have rows or whose tenant was erased: asked for all of them at once. */
+  #known(batch: readonly LoggedEvent[], window: Window): Promise<Set<string>> {
+    const { store, group } = this.#options
+    const received = batch.flatMap(({ event }) => (event.type === 'ingest.received' ? [event.data] : []))
+    const ids = received.map(({ messageId }) => messageId)
+    const tenants = received.map(({ tenant }) => tenant)
+    return this.#reachStore(group, window.held, async () => {
+      const [known, erased] = await Promise.all([knownMessages(store, ids), erasedAmong(store, tenants)])
+      return new Set(
+        received.filter((each) => known.has(each.messageId) || erased.has(each.tenant)).map((each) => each.messageId),
+      )
+    })
+  }
+
+  async #begin(logged: LoggedEvent, window: Window, known: ReadonlySet<string>): Promise<void> {
     const { clock, concurrency } = this.#options
     const { offset, event, appendedAt } = logged
     const tasksMax = concurrency + WAITING_MAX
@@ -182,7 +195,8 @@ class Consumer {
     const id = event.data.messageId
     const earlier = this.#byMessage.get(id)
     if (earlier === undefined) await this.#slots.take()
-    const task = this.#track(this.#run({ ...logged, event, window }, earlier))
+    const isNew = !known.has(id) && earlier === undefined && event.replay === undefined
+    const task = this.#track(this.#run({ ...logged, event, window, isNew }, earlier))
     this.#byMessage.set(id, task)
     const forget = () => {
       if (this.#byMessage.get(id) === task) this.#byMessage.delete(id)
@@ -225,7 +239,7 @@ class Consumer {
     for (let tries = 1; ; tries++) {
       try {
         if (work.window.held.aborted) throw new Stopped()
-        return await this.#work(work)
+        return await this.#work(work, work.isNew && tries === 1)
       } catch (error) {
         if (error instanceof Stopped) throw error
         this.#options.logger.warn({ messageId, err: error, tries }, 'a message cannot be worked on; trying again')
@@ -235,11 +249,13 @@ class Consumer {
   }
 
   /** One message to its end. Holds a slot at its start and at its end, not while it waits for a missing object. */
-  async #work(work: Work): Promise<'ok' | 'duplicate'> {
+  async #work(work: Work, isNew: boolean): Promise<'ok' | 'duplicate'> {
     const { event, window } = work
     const { store } = this.#options
     const { messageId, tenant } = event.data
-    const [erased, before] = await Promise.all([isErased(store, tenant), findMessage(store, messageId)])
+    const [erased, before] = isNew
+      ? [false, undefined]
+      : await Promise.all([isErased(store, tenant), findMessage(store, messageId)])
     if (erased) {
       await eraseObjects(this.#options.examine.blobs, event)
       await this.#commitsOf(window).add({ offset: work.offset })
@@ -417,21 +433,4 @@ class Consumer {
     }
     await this.#show(event)
   }
-}
-
-/** What all messages need and this one did not get; undefined where its trouble is its own. */
-function lackedBy(error: unknown): Need | undefined {
-  if (error instanceof Outage) return error.need
-  return isUnavailable(error) ? 'store' : undefined
-}
-
-/** An outage that turned out to be one message's. */
-const lasting = (need: Need): FailureReason => (need === 'scan' ? 'unscannable' : 'unreachable')
-
-/** What a message comes to when its last try ended so. */
-export function failure(error: unknown, attempts: number): Judgement {
-  const reason = error instanceof Fault ? error.reason : error instanceof Outage ? lasting(error.need) : 'internal'
-  const message = error instanceof Error ? error.message : String(error)
-  const meta = error instanceof Fault ? error.meta : undefined
-  return { kind: 'failed', reason, detail: { message, attempts }, ...(meta && { meta }) }
 }

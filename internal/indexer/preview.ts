@@ -17,7 +17,7 @@ import {
   type Tx,
 } from '../store/store.ts'
 import { applyJudgement, type Applied, type Applying, isForced } from './apply.ts'
-import { failure } from './consumer.ts'
+import { failure } from './failures.ts'
 import { examine, noProgress, Outage, type ExamineParts } from './examine.ts'
 import type { Judgement, Received } from './facts.ts'
 import { indexerMetrics } from './metrics.ts'

@@ -58,7 +58,6 @@ afterEach(async () => {
 
 async function parse(raw: string, more: { sizeBytes?: number; open?(): Readable } = {}): Promise<ParseOutcome> {
   const workDir = join(workRoot, `m${(messages += 1)}`)
-  await mkdir(workDir)
   const bytes = Buffer.from(raw, 'latin1')
   return pool.parse({ workDir, sizeBytes: bytes.length, open: () => Readable.from([bytes]), ...more })
 }

@@ -213,6 +213,15 @@ export async function messageIs(on: Queries, id: string) {
   return (where: Messages) => where.and([where('messages.id', '=', id), where('messages.receivedAt', '=', receivedAt)])
 }
 
+/** Those of these messages that have a row. */
+export async function knownMessages(on: Queries, ids: readonly string[]): Promise<Set<string>> {
+  if (ids.length === 0) return new Set()
+  const { dialect } = on
+  const { rows } = await sql<{ id: string }>`
+    select id from ${sql.table(dialect.placeTable)} where ${dialect.oneOf('id', ids)}`.execute(on.kysely)
+  return new Set(rows.map(({ id }) => id))
+}
+
 export async function findMessage(on: Queries, id: string): Promise<Message | undefined> {
   const isIt = await messageIs(on, id)
   if (isIt === undefined) return undefined

@@ -117,6 +117,16 @@ describe.skipIf(missing)(`faults of PostgreSQL ${missing ?? ''}`, () => {
       await patient.close()
     })
 
+    test('a statement that was prepared before a migration changed its table: unavailable once at most, then it goes on', async () => {
+      const store = await bed().open({ poolMax: 1 })
+      const look = () => reasonOf(listTenants(store))
+      for (let n = 0; n < 5; n++) expect(await look()).toBe('none')
+      await bed().server.psql('alter table tenants add column later int', bed().database)
+      const after = [await look(), await look(), await look()]
+      expect([after[0], ...after.slice(1)]).toEqual([expect.stringMatching(/none|unavailable/), 'none', 'none'])
+      await store.close()
+    })
+
     test('more work than connections waits its turn; what waits too long is unavailable', async () => {
       const quick = Array.from({ length: 20 }, (_, n) => reasonOf(createTenant(store(), { slug: `a${n}`, now: 1 })))
       // Unused ones stay open, so that what is there afterwards is the most that there was.

@@ -85,6 +85,7 @@ export {
   findMessage,
   findMessages,
   getMessage,
+  knownMessages,
   listMessages,
   messagesByAnyId,
   type MessageFilter,
