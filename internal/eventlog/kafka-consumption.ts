@@ -379,7 +379,7 @@ class Reading<T> {
       const offsets = moved.map(({ topic, partition, next }) => ({ topic: wire(topic), partition, offset: `${next}` }))
       for (const place of moved) hinted.set(place, place.next)
       await this.#consumer?.commitOffsets(offsets).catch((error: unknown) => {
-        log.debug({ err: error }, 'the group did not take committed offsets')
+        log.debug({ err: error }, 'the group did not take a committed offset')
       })
     }
   }

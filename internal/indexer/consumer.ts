@@ -5,13 +5,10 @@ import type { EventLog, LoggedEvent, Passed, Unreadable } from '../eventlog/even
 import { traced, type Clock, type Log, type Span, type Tracer } from '../ports/ports.ts'
 import {
   checkpointOf,
-  findKey,
   findMessage,
-  erasedAmong,
   isErased,
   insertStored,
   isUnavailable,
-  knownMessages,
   saveCheckpoint,
   type MessageDraft,
   type Store,
@@ -22,9 +19,9 @@ import { AttachmentsNeeded, isApplied, isForced, type Applied, type Applying } f
 import { Commits } from './commits.ts'
 import { eraseObjects } from './erased.ts'
 import { examine, noProgress, type ExamineParts } from './examine.ts'
-import { bareDraft, parsedDraft, type Judgement, type ParsedJudgement, type Received } from './facts.ts'
+import { bareDraft, type Judgement, type Received } from './facts.ts'
 import { failure, lackedBy } from './failures.ts'
-import { headerIdOf } from './header-ids.ts'
+import { isFirst, knownAmong } from './known.ts'
 import { rebalanceCount, type IndexerMetrics } from './metrics.ts'
 import { pause, pauseMs, persist, reachStore, Slots, Stopped } from './waiting.ts'
 import { Window, type Low } from './window.ts'
@@ -158,27 +155,14 @@ class Consumer {
     const window = this.#windows.get(partition)
     if (window === undefined) throw new TypeError(`an event of partition ${partition}, which was not assigned`)
     try {
-      const known = await this.#known(batch, window)
+      const { store, group } = this.#options
+      const known = await this.#reachStore(group, window.held, () => knownAmong(store, batch))
       for (const logged of batch) await this.#begin(logged, window, known)
     } catch (error) {
       if (this.#options.signal.aborted || !(error instanceof Stopped)) throw error
       // The partition was given out anew. Whoever has it begins at the checkpoint.
     }
     void this.#track(this.#saveIdle(partition, window))
-  }
-
-  /** Messages of these events that have rows or whose tenant was erased: asked for all of them at once. */
-  #known(batch: readonly LoggedEvent[], window: Window): Promise<Set<string>> {
-    const { store, group } = this.#options
-    const received = batch.flatMap(({ event }) => (event.type === 'ingest.received' ? [event.data] : []))
-    const ids = received.map(({ messageId }) => messageId)
-    const tenants = received.map(({ tenant }) => tenant)
-    return this.#reachStore(group, window.held, async () => {
-      const [known, erased] = await Promise.all([knownMessages(store, ids), erasedAmong(store, tenants)])
-      return new Set(
-        received.filter((each) => known.has(each.messageId) || erased.has(each.tenant)).map((each) => each.messageId),
-      )
-    })
   }
 
   async #begin(logged: LoggedEvent, window: Window, known: ReadonlySet<string>): Promise<void> {
@@ -287,7 +271,8 @@ class Consumer {
     let everything = false
     /** What is written when nothing helps: tried for ever, and without a slot between the tries like all else. */
     let failed: Judgement | undefined
-    const keep = async (judged: Extract<Judgement, { kind: 'parsed' }>) => everything || this.#isFirst(event, judged)
+    const keep = async (judged: Extract<Judgement, { kind: 'parsed' }>) =>
+      everything || isFirst(this.#options.store, event, judged)
     for (let attempt = 1; ; attempt++) {
       const before = { ...this.#progress }
       try {
@@ -399,18 +384,6 @@ class Consumer {
   #reachStore<T>(id: string, signal: AbortSignal, work: () => Promise<T>): Promise<T> {
     const { clock, logger } = this.#options
     return reachStore(work, { clock, logger, id, signal })
-  }
-
-  /** A guess that saves uploading a duplicate's attachments; the transaction decides. */
-  async #isFirst(event: Received, judged: ParsedJudgement): Promise<boolean> {
-    if (judged.message.attachments.length === 0) return true
-    const { store } = this.#options
-    const { tenant, mailbox, sha256, source, entryId, id } = parsedDraft(event, judged)
-    const header = headerIdOf(judged.message, { sha256, domain: mailbox.slice(mailbox.lastIndexOf('@') + 1) })
-    if (event.replay?.force === 'duplicate' || header.kind === 'synthetic') return true
-    const key = await findKey(store, { tenant, source, headerMessageId: header.id })
-    if (key === undefined || key.messageId === id || key.entryId > entryId) return true
-    return (await findMessage(store, id))?.forced === true
   }
 
   // A STORED row costs a transaction of its own, an fsync as much as the whole message. Most messages are done within
