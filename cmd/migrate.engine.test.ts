@@ -27,6 +27,8 @@ test.skipIf(postgresUnavailable())(
       { step: '0004-domain-options' },
       { step: '0005-sender-policies' },
       { step: '0006-credentials' },
+      { step: '0007-quotas' },
+      { step: '0009-automatic-mail' },
       { step: '0010-erasures' },
     ])
     const refused = await as('mail_ingest_app', 'db', 'migrate')

@@ -16,13 +16,16 @@ const WINDOW_MS = 10_000
 /** Messages told apart. They are fixed texts, so there are fewer; more would be a bug, and share one count. */
 const MESSAGES_MAX = 500
 
+/** A log that can tell which of its lines nobody writes. */
+type Levelled = Log & { isLevelEnabled?: (level: string) => boolean }
+
 interface Seen {
   since: number
   lines: number
 }
 
 /** `linesMax` of each message in 10 s; 0 for no such limit. What was left out is told with the next line of any kind. */
-export function withoutFloods(log: Log, { clock, linesMax }: { clock: Clock; linesMax: number }): Log {
+export function withoutFloods(log: Levelled, { clock, linesMax }: { clock: Clock; linesMax: number }): Log {
   if (linesMax === 0) return log
   const seen = new Map<string, Seen>()
   const over = ({ since }: Seen, now: number) => now - since >= WINDOW_MS
@@ -36,9 +39,9 @@ export function withoutFloods(log: Log, { clock, linesMax }: { clock: Clock; lin
     }
   }
   const wanted = (text: string): boolean => {
-    if (FATES.has(text)) return true
     const now = clock.monotonic()
     forgetOld(now)
+    if (FATES.has(text)) return true
     const message = seen.has(text) || seen.size < MESSAGES_MAX ? text : ''
     const each = seen.get(message) ?? { since: now, lines: 0 }
     each.lines += 1
@@ -48,7 +51,7 @@ export function withoutFloods(log: Log, { clock, linesMax }: { clock: Clock; lin
   const guarded =
     (level: keyof Log): Log[keyof Log] =>
     (fields, message) => {
-      if (wanted(message)) log[level](fields, message)
+      if (log.isLevelEnabled?.(level) !== false && wanted(message)) log[level](fields, message)
     }
   return { debug: guarded('debug'), info: guarded('info'), warn: guarded('warn'), error: guarded('error') }
 }

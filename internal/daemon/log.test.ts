@@ -5,13 +5,20 @@ import type { Clock, Log } from '../ports/ports.ts'
 import { FATES, jsonLog, withoutFloods } from './daemon.ts'
 import { masked } from './masked.ts'
 
-function recorded(linesMax: number) {
+function recorded(linesMax: number, level = 'debug') {
   const lines: [string, Record<string, unknown>][] = []
   const keep = (fields: Record<string, unknown>, message: string) => void lines.push([message, fields])
   const log: Log = { debug: keep, info: keep, warn: keep, error: keep }
   const time = { ms: 0 }
   const clock: Clock = { now: () => 0, monotonic: () => time.ms, sleep: async () => {} }
-  return { lines, time, log: withoutFloods(log, { clock, linesMax }) }
+  return {
+    lines,
+    time,
+    log: withoutFloods(
+      { ...log, isLevelEnabled: (each) => level === 'debug' || each !== 'debug' },
+      { clock, linesMax },
+    ),
+  }
 }
 
 test('of a flood the first lines are written, and how many were left out is told with the next line of any kind', () => {
@@ -44,6 +51,21 @@ test.each([...FATES])('what became of accepted mail is always told: %s', (fate) 
   expect(lines).toHaveLength(50)
 })
 
+test('lines below the level of the log are no flood, and a fate tells of one', () => {
+  const { lines, time, log } = recorded(1, 'info')
+  for (let nth = 0; nth < 5; nth++) log.debug({}, 'a probe came through')
+  log.info({}, 'a probe came through')
+  for (let nth = 0; nth < 3; nth++) log.info({}, 'login refused')
+  time.ms = 10_000
+  log.info({}, 'message accepted')
+  expect(lines.map(([message]) => message)).toEqual([
+    'a probe came through',
+    'login refused',
+    'lines left out',
+    'message accepted',
+  ])
+})
+
 test('0 is no limit', () => {
   const { lines, log } = recorded(0)
   for (let nth = 0; nth < 50; nth++) log.info({}, 'login refused')
@@ -59,6 +81,8 @@ test.each([
   ],
   ['"to":"jürgen@bücher.example"', '"to":"…@bücher.example"', 'RFC 6531 3.3'],
   ['"to":"ann@[192.0.2.1]"', '"to":"…@[192.0.2.1]"', 'RFC 5321 4.1.3'],
+  ['"to":"\\"ann smith\\"@example.org"', '"to":"…@example.org"', 'RFC 5321 4.1.2, a quoted string'],
+  ['"proxy":"192.0.2.77"', '"proxy":"192.0.2.0/24"', 'a balancer'],
   ['"client":"192.0.2.77"', '"client":"192.0.2.0/24"', 'an IPv4 client'],
   ['"client":"2001:db8::1"', '"client":"2001:db8:0:0::/64"', 'an IPv6 client'],
   ['"client":"2001:db8:1:2:3:4:5:6"', '"client":"2001:db8:1:2::/64"', 'an IPv6 client in full'],

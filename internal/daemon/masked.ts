@@ -2,13 +2,15 @@
 
 import { isIPv6 } from 'node:net'
 
-/** Up to 64 octets before an at sign (RFC 5321 4.5.3.1.1), also inside the text of an error. */
-const LOCAL_PART = /[^\s"\\<>()[\],:;@]{1,64}@(?=[\p{L}\p{N}[])/gu
-const CLIENT = /"client":"([0-9a-f.:]+)"/gi
+/** Before an at sign, also inside the text of an error: a quoted string as JSON writes it, or up to 64 octets (RFC 5321 4.5.3.1.1). */
+const LOCAL_PART = /(?:\\"(?:[^"\\]|\\\\.){0,128}\\"|[^\s"\\<>()[\],:;@]{1,64})@(?=[\p{L}\p{N}[])/gu
+const CLIENT = /"(client|proxy)":"([0-9a-f.:]+)"/gi
 
 /** `ann@example.org` is `…@example.org`; the client's address is its /24 or /64. */
 export const masked = (line: string): string =>
-  line.replaceAll(LOCAL_PART, '…@').replaceAll(CLIENT, (_, address: string) => `"client":"${networkOf(address)}"`)
+  line
+    .replaceAll(LOCAL_PART, '…@')
+    .replaceAll(CLIENT, (_, name: string, address: string) => `"${name}":"${networkOf(address)}"`)
 
 function networkOf(address: string): string {
   if (!isIPv6(address)) return address.replace(/\d+$/, '0/24')

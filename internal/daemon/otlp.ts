@@ -180,10 +180,16 @@ function spanOf(span: OtelSpan): Span {
     end(facts = {}, error) {
       for (const [name, value] of Object.entries(facts))
         if (value !== undefined) span.setAttribute(`mail_ingest.${name}`, value)
-      if (error !== undefined) span.setStatus({ code: SpanStatusCode.ERROR, message: messageOf(error) })
+      if (error !== undefined) span.setStatus({ code: SpanStatusCode.ERROR, message: kindOfError(error) })
       span.end()
     },
   }
+}
+
+/** Its code or name: a message may hold an address or a tenant. */
+function kindOfError(error: unknown): string {
+  if (!(error instanceof Error)) return typeof error
+  return 'code' in error ? String(error.code) : error.name
 }
 
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error)).slice(0, 500)
