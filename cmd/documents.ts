@@ -9,6 +9,7 @@ import { asyncapiText } from '../internal/eventlog/asyncapi.ts'
 import { schemaFiles } from '../internal/eventlog/eventlog.ts'
 import { QUARANTINE_MEANINGS } from '../internal/indexer/indexer.ts'
 import { REFUSAL_REASONS } from '../internal/smtp/smtp.ts'
+import { metricsMarkdown } from './metric-catalogue.ts'
 import { VERSION } from './version.ts'
 
 /** Whose tables of reasons docs/events.md shows. */
@@ -20,11 +21,12 @@ export interface GeneratedFile {
   text: string
 }
 
-export function generatedFiles(): GeneratedFile[] {
+export async function generatedFiles(): Promise<GeneratedFile[]> {
   return [
     { path: 'docs/settings.md', text: settingsMarkdown() },
     { path: 'deploy/env.example', text: envExample() },
     { path: 'docs/cli.md', text: cliReferenceMarkdown(buildProgram(nothing())) },
+    { path: 'docs/metrics.md', text: await metricsMarkdown() },
     { path: 'docs/events.md', text: eventCatalogueMarkdown(REASONS) },
     ...schemaFiles(),
     { path: 'schemas/asyncapi.json', text: asyncapiText() },
