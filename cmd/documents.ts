@@ -1,6 +1,8 @@
 // Every committed file that is made from the code. `make docs` writes them, test/docs.test.ts compares them.
 
 import { PassThrough, Readable } from 'node:stream'
+import { alertsYaml, rulesYaml } from '../alerts/alerts.ts'
+import { caseFiles } from '../alerts/cases.ts'
 import { buildProgram, cliReferenceMarkdown, type Context } from '../internal/cli/cli.ts'
 import { envExample, settingsMarkdown } from '../internal/config/config.ts'
 import { systemClock, systemIds } from '../internal/daemon/daemon.ts'
@@ -26,6 +28,9 @@ export async function generatedFiles(): Promise<GeneratedFile[]> {
     { path: 'docs/settings.md', text: settingsMarkdown() },
     { path: 'deploy/env.example', text: envExample() },
     { path: 'docs/cli.md', text: cliReferenceMarkdown(buildProgram(nothing())) },
+    { path: 'alerts/rules.yml', text: rulesYaml() },
+    { path: 'alerts/alerts.yml', text: alertsYaml() },
+    ...caseFiles(),
     { path: 'docs/metrics.md', text: await metricsMarkdown() },
     { path: 'docs/events.md', text: eventCatalogueMarkdown(REASONS) },
     ...schemaFiles(),
