@@ -4,6 +4,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { metricsOf, type CataloguedMetric } from '../cmd/metric-catalogue.ts'
 import { ALERTS, runbookOf } from './alerts.ts'
+import { BOARDS } from './boards.ts'
 import { CASES, strayCases } from './cases.ts'
 import { recordingRules } from './recording.ts'
 
@@ -93,4 +94,21 @@ test('no page and no case is without its alert', () => {
 test('names are there once, and severities are two', () => {
   expect(new Set(ALERTS.map(({ name }) => name)).size).toBe(ALERTS.length)
   expect([...new Set(ALERTS.map(({ severity }) => severity))].sort()).toEqual(['critical', 'warning'])
+})
+
+describe.each(Object.entries(BOARDS))('the board %s', (name, { panels }) => {
+  test.each(panels.map((panel) => [panel.title, panel] as const))(
+    '%s: metrics and values that exist',
+    (_title, { lines }) => {
+      const selectors = lines.flatMap(([expression]) => selectorsOf(expression)).filter((each) => each.name !== 'up')
+      expect(selectors.filter((each) => metricOf(each.name) === undefined)).toEqual([])
+      expect(selectors.flatMap(strangers)).toEqual([])
+    },
+  )
+
+  test('has a panel for each alert that leads to it, and for no other', () => {
+    const named = new Set(panels.flatMap(({ alerts }) => alerts))
+    const ours = ALERTS.filter(({ board }) => board === name).map((alert): string => alert.name)
+    expect([...named].sort()).toEqual(ours.sort())
+  })
 })

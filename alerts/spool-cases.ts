@@ -75,7 +75,7 @@ export const SPOOL_CASES: Readonly<Record<string, Cases>> = {
         at: '1m',
       },
       { when: 'an hour after the start', series: { [RECOVERED]: '1x90', [START]: '0x90' }, at: '61m' },
-      { when: 'the reader finds nothing', series: { [DAMAGE]: '3x90' }, at: '30m' },
+      { when: 'what the reader found is hours old', series: { [DAMAGE]: '3x200', [START]: '0x200' }, at: '180m' },
     ],
   },
   MailIngestSpoolAside: {

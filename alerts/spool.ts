@@ -35,11 +35,11 @@ mail_ingest_spool_free_bytes / mail_ingest_spool_capacity_bytes < 0.5`,
   },
   {
     name: 'MailIngestSpoolCorrupt',
-    // Recovery counts before the first scrape, so that no increase is seen: the age of the process stands for it.
+    // What is found at the start is counted before the first scrape, and no increase is seen: the age of the process stands for it.
     expr: `increase(mail_ingest_spool_damage_total[1h]) > 0
 or
 (
-  mail_ingest_spool_recovered_total{outcome="corrupt"} > 0
+  (mail_ingest_spool_damage_total > 0 or mail_ingest_spool_recovered_total{outcome="corrupt"} > 0)
   and on (job, instance) time() - mail_ingest_process_start_time_seconds < {1h}
 )`,
     for: '0s',

@@ -3,6 +3,7 @@
 import { PassThrough, Readable } from 'node:stream'
 import { alertsYaml, rulesYaml } from '../alerts/alerts.ts'
 import { caseFiles } from '../alerts/cases.ts'
+import { dashboardFiles } from '../alerts/dashboards.ts'
 import { buildProgram, cliReferenceMarkdown, type Context } from '../internal/cli/cli.ts'
 import { envExample, settingsMarkdown } from '../internal/config/config.ts'
 import { systemClock, systemIds } from '../internal/daemon/daemon.ts'
@@ -31,6 +32,7 @@ export async function generatedFiles(): Promise<GeneratedFile[]> {
     { path: 'alerts/rules.yml', text: rulesYaml() },
     { path: 'alerts/alerts.yml', text: alertsYaml() },
     ...caseFiles(),
+    ...dashboardFiles(),
     { path: 'docs/metrics.md', text: await metricsMarkdown() },
     { path: 'docs/events.md', text: eventCatalogueMarkdown(REASONS) },
     ...schemaFiles(),

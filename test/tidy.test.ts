@@ -43,7 +43,7 @@ const LAYERS: Record<string, number> = {
   'internal/envelope': 0,
   'internal/config': 0,
   'internal/ports': 0,
-  alerts: 0,
+  alerts: 1,
   'internal/authentication': 1,
   'internal/message': 1,
   'internal/blob': 1,
@@ -84,6 +84,8 @@ const HOMES: Record<string, readonly string[]> = {
   '@opentelemetry/sdk-trace': ['internal/daemon'],
   commander: ['internal/cli'],
   nodemailer: ['internal/cli', 'internal/outbound', 'internal/probe'],
+  '@grafana/grafana-foundation-sdk': ['alerts'],
+  nodemailer: ['internal/cli', 'internal/probe'],
   '@prometheus-io/client': [
     'internal/authentication',
     'internal/message',
