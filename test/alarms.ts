@@ -37,11 +37,11 @@ export interface Watched {
   prometheus: Prometheus
   told: Told
   /** Kills a stage. */
-  kill(program: Program): Promise<void>
-  start(program: Program): Promise<void>
+  kill: (program: Program) => Promise<void>
+  start: (program: Program) => Promise<void>
   /** Sends one mail; resolves with the last reply, or with the error of a front door that is not there. */
-  send(): Promise<string>
-  certificate(hours: number): void
+  send: () => Promise<string>
+  certificate: (hours: number) => void
 }
 
 /** Something that is broken and mended, and the alerts that must follow. */

@@ -33,7 +33,7 @@ describe.skipIf(reason !== undefined)(`alerts${reason === undefined ? '' : ` (${
     }
     expect(empty).toEqual([])
 
-    for (const faults of [[...ASIDE, ...HANDOFFS, ...DISK], STORES, PROCESSES]) {
+    for (const faults of [[...ASIDE, ...DISK], HANDOFFS, STORES, PROCESSES]) {
       watched.told.fired.clear()
       await course(watched, faults, LASTS)
       const expected = new Set(faults.flatMap(({ fires, may = [] }) => [...fires, ...may]))
