@@ -28,7 +28,6 @@ export const ALERTS: readonly Alert[] = Object.values(GROUPS).flat()
 export const runbookOf = ({ name }: Pick<Alert, 'name'>): string => `alerts/runbooks/${name}.md`
 export const dashboardOf = ({ board }: Pick<Alert, 'board'>): string => `/d/mail-ingest-${board}`
 
-/** Beside their own: those of time series that an alert takes its labels from. */
 const annotationsOf = (alert: Alert): Record<string, string> => ({
   summary: alert.summary,
   description: alert.description,
