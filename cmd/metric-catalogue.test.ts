@@ -8,7 +8,7 @@ const VALUES_MAX = 40
 /** What grows with customers, senders or mail. */
 const FORBIDDEN = /tenant|domain|address|mailbox|sender|recipient|email|message_id|entry|url|host|ip\b|client|user|key/
 const UNIT =
-  /_(seconds|bytes|messages|total|info|connections|open|up|pending|residue|active|poisoned|failing|problem|refused)$/
+  /_(seconds|bytes|messages|total|info|connections|open|up|pending|tenants|residue|active|poisoned|failing|problem|refused)$/
 
 describe.each(PROGRAMS)('%s', async (program) => {
   const metrics = await metricsOf(program)

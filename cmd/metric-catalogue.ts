@@ -5,6 +5,7 @@ import { authenticationMetrics } from '../internal/authentication/metrics.ts'
 import { blobMetrics } from '../internal/blob/measured.ts'
 import { newRegistry } from '../internal/daemon/daemon.ts'
 import { refreshGauge } from '../internal/directory/refresher.ts'
+import { usageGauges } from '../internal/directory/usage-refresher.ts'
 import { GROUPS } from '../internal/eventlog/eventlog.ts'
 import { deadLetterGauge, eventLogMetrics } from '../internal/eventlog/measured.ts'
 import { indexerMetrics } from '../internal/indexer/metrics.ts'
@@ -14,9 +15,11 @@ import { scannerMetrics } from '../internal/scanner/measured.ts'
 import { scannerUp } from '../internal/scanner/watch.ts'
 import { certificateMetrics } from '../internal/smtp/certificates.ts'
 import { smtpMetrics } from '../internal/smtp/metrics.ts'
+import { refusalCounter } from '../internal/smtp/refusals.ts'
 import { storeMetrics } from '../internal/store/store.ts'
 import { probeMetrics } from '../internal/probe/metrics.ts'
 import { inHand, metrics as uploadMetrics } from '../internal/upload/metrics.ts'
+import { lostRefusals } from '../internal/upload/refusals.ts'
 import { showReach } from './reach.ts'
 import { spoolMetrics, spoolReaderMetrics } from './spool-metrics.ts'
 
@@ -52,6 +55,7 @@ const SCANNER: readonly Declare[] = [(registry) => scannerMetrics(registry, 'cla
 const DECLARED = {
   smtpd: [
     smtpMetrics,
+    refusalCounter,
     certificateMetrics,
     authenticationMetrics,
     (registry) => spoolMetrics(registry).watch(closedSpool),
@@ -61,7 +65,9 @@ const DECLARED = {
     ...ENGINES,
     (registry) => uploadMetrics(registry, emptySpool),
     (registry) => spoolReaderMetrics(registry, silent),
+    lostRefusals,
     refreshGauge,
+    usageGauges,
   ],
   indexerd: [
     ...ENGINES,

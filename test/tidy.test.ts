@@ -85,7 +85,6 @@ const HOMES: Record<string, readonly string[]> = {
   commander: ['internal/cli'],
   nodemailer: ['internal/cli', 'internal/outbound', 'internal/probe'],
   '@grafana/grafana-foundation-sdk': ['alerts'],
-  nodemailer: ['internal/cli', 'internal/probe'],
   '@prometheus-io/client': [
     'internal/authentication',
     'internal/message',
