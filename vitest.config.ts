@@ -14,7 +14,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: 'unit',
-          include: ['{spool,internal,cmd}/**/*.test.ts', ...quickChecks],
+          include: ['{spool,internal,cmd,alerts}/**/*.test.ts', ...quickChecks],
           exclude: ['**/*.long.test.ts', '**/*.engine.test.ts', '**/node_modules/**'],
           testTimeout: 20_000,
         },

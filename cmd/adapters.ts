@@ -8,7 +8,7 @@ import type { EventLog, Keeping, Queryable } from '../internal/eventlog/eventlog
 import type { Relay } from '../internal/outbound/outbound.ts'
 import type { Clock, Ids, Log } from '../internal/ports/ports.ts'
 import type { Scanner } from '../internal/scanner/scanner.ts'
-import type { Store } from '../internal/store/store.ts'
+import type { Store, StoreMetrics } from '../internal/store/store.ts'
 
 const DAY_MS = 86_400_000
 
@@ -24,6 +24,8 @@ export interface Opening {
   readOnly?: boolean
   /** How long a statement on SQLite waits for another process, milliseconds. */
   busyTimeoutMs?: number
+  /** Told of each statement on the store. */
+  onQuery?: StoreMetrics['queried']
 }
 
 /** Whether an engine keeps its data in a file or directory of this machine. */
@@ -72,7 +74,7 @@ export async function storeOf(config: Config, opening: Opening = {}): Promise<St
   }
   const { openPostgresStore } = await import('../internal/store/postgres.ts')
   const { databasePoolMax: poolMax, databaseStatementTimeoutMs: statementTimeoutMs } = config
-  return openPostgresStore({ url, poolMax, statementTimeoutMs, readOnly: opening.readOnly ?? false })
+  return openPostgresStore({ url, poolMax, statementTimeoutMs, ...opening })
 }
 
 /** The schema of the store of DATABASE_URL. */

@@ -1,6 +1,9 @@
 // Every committed file that is made from the code. `make docs` writes them, test/docs.test.ts compares them.
 
 import { PassThrough, Readable } from 'node:stream'
+import { alertsYaml, rulesYaml } from '../alerts/alerts.ts'
+import { caseFiles } from '../alerts/cases.ts'
+import { dashboardFiles } from '../alerts/dashboards.ts'
 import { buildProgram, cliReferenceMarkdown, type Context } from '../internal/cli/cli.ts'
 import { envExample, settingsMarkdown } from '../internal/config/config.ts'
 import { systemClock, systemIds } from '../internal/daemon/daemon.ts'
@@ -9,6 +12,7 @@ import { asyncapiText } from '../internal/eventlog/asyncapi.ts'
 import { schemaFiles } from '../internal/eventlog/eventlog.ts'
 import { QUARANTINE_MEANINGS } from '../internal/indexer/indexer.ts'
 import { REFUSAL_REASONS } from '../internal/smtp/smtp.ts'
+import { metricsMarkdown } from './metric-catalogue.ts'
 import { VERSION } from './version.ts'
 
 /** Whose tables of reasons docs/events.md shows. */
@@ -20,11 +24,16 @@ export interface GeneratedFile {
   text: string
 }
 
-export function generatedFiles(): GeneratedFile[] {
+export async function generatedFiles(): Promise<GeneratedFile[]> {
   return [
     { path: 'docs/settings.md', text: settingsMarkdown() },
     { path: 'deploy/env.example', text: envExample() },
     { path: 'docs/cli.md', text: cliReferenceMarkdown(buildProgram(nothing())) },
+    { path: 'alerts/rules.yml', text: rulesYaml() },
+    { path: 'alerts/alerts.yml', text: alertsYaml() },
+    ...caseFiles(),
+    ...dashboardFiles(),
+    { path: 'docs/metrics.md', text: await metricsMarkdown() },
     { path: 'docs/events.md', text: eventCatalogueMarkdown(REASONS) },
     ...schemaFiles(),
     { path: 'schemas/asyncapi.json', text: asyncapiText() },

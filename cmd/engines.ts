@@ -3,11 +3,12 @@
 import { dirname } from 'node:path'
 import { measured as measuredBlobs, type BlobStore } from '../internal/blob/blob.ts'
 import { enginePath } from '../internal/config/config.ts'
-import { watch, type Check, type Part } from '../internal/daemon/daemon.ts'
+import { watch, type Check, type Part, type Watch } from '../internal/daemon/daemon.ts'
 import { measured as measuredLog, TOPICS, type EventLog, type Keeping } from '../internal/eventlog/eventlog.ts'
-import { directoryVersion, type Store } from '../internal/store/store.ts'
+import { directoryVersion, storeMetrics, watchSize, type Store } from '../internal/store/store.ts'
 import { isAway } from './away.ts'
 import { blobsOf, eventLogOf, isEmbedded, storeOf, type Opening } from './adapters.ts'
+import { showReach } from './reach.ts'
 import { looping, makeWritable, plainly, type Surroundings } from './main.ts'
 
 /** Between two tries to reach the database at the start. */
@@ -36,7 +37,7 @@ export async function openEngines(around: Surroundings): Promise<{ engines: Engi
     if (isEmbedded(eventLogUrl)) makeWritable('EVENT_LOG_URL', dirname(enginePath(eventLogUrl)))
     return eventLogOf(config, around)
   })
-  const { store, parts: ofStore, checks: checksOfStore } = await openStore(around)
+  const { store, parts: ofStore, watching } = await watchedStore(around)
   const engines = {
     blobs: measuredBlobs(blobs, registry, clock),
     log: measuredLog(log, registry, clock),
@@ -46,8 +47,9 @@ export async function openEngines(around: Surroundings): Promise<{ engines: Engi
     watch({ ...around, name: 'object store', ask: () => blobs.head(ANY_OBJECT) }),
     watch({ ...around, name: 'event log', ask: () => Promise.all(TOPICS.map((topic) => log.ends(topic))) }),
   ]
+  showReach(registry, [...watches, watching])
   const parts = [closing(around, 'event log', () => log.close()), ...ofStore, ...watches.map(looking(around))]
-  return { engines, parts, checks: [...watches.map(({ check }) => check), ...checksOfStore] }
+  return { engines, parts, checks: [...watches, watching].map(({ check }) => check) }
 }
 
 /** Opens the store alone, waiting for one that is out of reach. Rejects with CannotStart when it cannot be used. */
@@ -55,15 +57,31 @@ export async function openStore(
   around: Surroundings,
   opening: Opening = {},
 ): Promise<{ store: Store; parts: Part[]; checks: Check[] }> {
-  const { config } = around
+  const { store, parts, watching } = await watchedStore(around, opening)
+  showReach(around.registry, [watching])
+  return { store, parts, checks: [watching.check] }
+}
+
+async function watchedStore(
+  around: Surroundings,
+  opening: Opening = {},
+): Promise<{ store: Store; parts: Part[]; watching: Watch }> {
+  const { config, clock, log, registry } = around
   const { databaseUrl } = config
+  const metrics = storeMetrics(registry)
   const store = await opened('DATABASE_URL', () => {
     if (isEmbedded(databaseUrl)) makeWritable('DATABASE_URL', dirname(enginePath(databaseUrl)))
-    return whenReached(around, () => storeOf(config, opening))
+    return whenReached(around, () => storeOf(config, { ...opening, onQuery: metrics.queried }))
   })
+  metrics.show(store.pool)
   const watching = watch({ ...around, name: 'store', ask: () => directoryVersion(store) })
-  const parts = [closing(around, 'store', () => store.close()), looking(around)(watching)]
-  return { store, parts, checks: [watching.check] }
+  const sizing = (signal: AbortSignal) => watchSize(store, { metrics, clock, log, signal })
+  const parts = [
+    closing(around, 'store', () => store.close()),
+    looking(around)(watching),
+    looping(log, 'size of the store', sizing, { onlyAsks: true }),
+  ]
+  return { store, parts, watching }
 }
 
 const closing = ({ clock }: Surroundings, name: string, close: () => Promise<void>): Part => ({
@@ -73,7 +91,7 @@ const closing = ({ clock }: Surroundings, name: string, close: () => Promise<voi
 
 const looking =
   ({ log }: Surroundings) =>
-  ({ check, run }: ReturnType<typeof watch>): Part =>
+  ({ check, run }: Watch): Part =>
     looping(log, `watch of the ${check.name}`, run, { onlyAsks: true })
 
 /** Waits for a database that is away, as after a power cut that took all machines. Rejects with what waiting would not mend. */

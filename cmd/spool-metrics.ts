@@ -1,6 +1,7 @@
 // What the spool's writer shows. The spool itself is reusable and knows no metrics library, so its observer is wired here.
 
 import { Counter, Gauge, Histogram, type Registry } from '@prometheus-io/client'
+import type { Log } from '../internal/ports/ports.ts'
 import type { SpoolObserver, SpoolWriter } from '../spool/spool.ts'
 
 const FSYNC_SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1]
@@ -46,5 +47,21 @@ export function spoolMetrics(registry: Registry): {
   }
   function gauge(name: string, help: string, read: () => number): void {
     const made: Gauge = new Gauge({ name, help, registers, collect: () => made.set(read()) })
+  }
+}
+
+/** Declares what the spool's reader counts: the observer to open it with. */
+export function spoolReaderMetrics(registry: Registry, log: Log): Pick<SpoolObserver, 'damaged'> {
+  const damage = new Counter({
+    name: 'mail_ingest_spool_damage_total',
+    help: 'Places of the spool that are not as they were written, found while reading it; their bytes are kept aside.',
+    registers: [registry],
+  })
+  damage.inc(0)
+  return {
+    damaged: (what) => {
+      damage.inc()
+      log.error({ what }, 'the spool is damaged')
+    },
   }
 }

@@ -33,7 +33,7 @@ import { nodeFs, openReader, openWriter, SpoolError, type SpoolObserver, type Sp
 import type { Engines } from './engines.ts'
 import { outboundParts } from './outbound.ts'
 import { parserLimits } from './parsers.ts'
-import { spoolMetrics } from './spool-metrics.ts'
+import { spoolMetrics, spoolReaderMetrics } from './spool-metrics.ts'
 import { spoolSpace } from './spool-space.ts'
 import { CannotStart, looping, plainly, type Stage, type Surroundings } from './main.ts'
 
@@ -75,7 +75,8 @@ export async function startSmtpd(around: Surroundings, options: SmtpdOptions): P
     log.error({ err: error }, 'the spool met a disk error and takes no more mail')
     if (options.endWhenPoisoned) broken.reject(error)
   }
-  const observe = { ...metrics.observe, poisoned, ...(options.onCommit && { committed: options.onCommit }) }
+  const damaged = (what: string): void => log.error({ what }, 'the spool is damaged')
+  const observe = { ...metrics.observe, poisoned, damaged, ...(options.onCommit && { committed: options.onCommit }) }
   const spool = await opened(config.spoolDir, openWriter(spoolOptions(around, observe)))
   metrics.watch(spool)
   const space = spoolSpace(spool, clock)
@@ -195,7 +196,7 @@ export async function startUploaderd(
   { blobs, log: events, store }: Engines,
 ): Promise<Stage & { wake(): void }> {
   const { config, clock, log, registry } = around
-  const reader = await opened(config.spoolDir, openReader(spoolOptions(around, {})))
+  const reader = await opened(config.spoolDir, openReader(spoolOptions(around, spoolReaderMetrics(registry, log))))
   const stage = uploader({
     reader,
     blobs,
@@ -286,7 +287,7 @@ export async function startIndexerd(
     source: `/ingest/${config.deployment}/indexerd`,
     ...(onIndexed && { onIndexed }),
   })
-  const upkeep = { store: engines.store, clock, logger: log, days: config.eventsRetentionDays }
+  const upkeep = { store: engines.store, clock, logger: log, registry, days: config.eventsRetentionDays }
   const parts: Part[] = [
     { name: 'parsers', stop: () => parsers.close() },
     looping(log, 'indexer', (signal) => stage.run(signal)),

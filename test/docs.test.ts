@@ -4,8 +4,10 @@ import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { generatedFiles } from '../cmd/documents.ts'
 
+const generated = await generatedFiles()
+
 describe('generated documents', () => {
-  test.each(generatedFiles().map(({ path, text }) => [path, text]))(
+  test.each(generated.map(({ path, text }) => [path, text]))(
     '%s is what the code says (else: make docs)',
     (path, text) => {
       expect(readFileSync(path, 'utf8')).toBe(text)

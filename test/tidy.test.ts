@@ -8,7 +8,7 @@ import { describe, expect, test } from 'vitest'
 const tracked = execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard'], { encoding: 'utf8' })
 const files = tracked.split('\n').filter((name) => name !== '')
 const sources = files.filter((name) => name.endsWith('.ts') && !name.startsWith('runtime/'))
-const product = sources.filter((name) => /^(cmd|spool|internal)\//.test(name) && !isTest(name))
+const product = sources.filter((name) => /^(cmd|spool|internal|alerts)\//.test(name) && !isTest(name))
 const textOf = new Map(
   files
     .filter((name) => /\.(ts|md|json|yml|smtp|example)$|^Makefile$|^bin\//.test(name))
@@ -43,6 +43,7 @@ const LAYERS: Record<string, number> = {
   'internal/envelope': 0,
   'internal/config': 0,
   'internal/ports': 0,
+  alerts: 1,
   'internal/authentication': 1,
   'internal/message': 1,
   'internal/blob': 1,
@@ -83,6 +84,7 @@ const HOMES: Record<string, readonly string[]> = {
   '@opentelemetry/sdk-trace': ['internal/daemon'],
   commander: ['internal/cli'],
   nodemailer: ['internal/cli', 'internal/outbound', 'internal/probe'],
+  '@grafana/grafana-foundation-sdk': ['alerts'],
   '@prometheus-io/client': [
     'internal/authentication',
     'internal/message',

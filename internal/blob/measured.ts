@@ -12,7 +12,7 @@ const SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60
 
 /** `store` with its operations counted in `registry`. A get is timed until its body opens; listing is not counted. */
 export function measured(store: BlobStore, registry: Registry, clock: Pick<Clock, 'monotonic'>): BlobStore {
-  const metrics = declare(registry)
+  const metrics = blobMetrics(registry)
   const observe = async <T>(op: (typeof OPS)[number], work: () => Promise<T>): Promise<T> => {
     const began = clock.monotonic()
     let result: (typeof RESULTS)[number] = 'ok'
@@ -43,7 +43,8 @@ export function measured(store: BlobStore, registry: Registry, clock: Pick<Clock
   }
 }
 
-function declare(registry: Registry) {
+/** Declares the metrics in `registry`; once for each registry. */
+export function blobMetrics(registry: Registry) {
   const registers = [registry]
   const operations = new Counter({
     name: 'mail_ingest_objectstore_operations_total',

@@ -15,6 +15,9 @@ const LOCAL_HOST = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?$/i
 export function newRegistry(version: string, commit: string): Registry {
   const registry = new Registry()
   collectDefaultMetrics({ register: registry, prefix: 'mail_ingest_' })
+  // By names of Node's own classes, which come and go; their totals stay.
+  for (const name of ['resources', 'handles', 'requests'])
+    registry.removeSingleMetric(`mail_ingest_nodejs_active_${name}`)
   new Gauge({
     name: 'mail_ingest_build_info',
     help: 'Always 1; the labels say what runs.',

@@ -52,12 +52,7 @@ export class Refresher {
 
   constructor(options: RefresherOptions) {
     this.options = options
-    this.#gauge = new Gauge({
-      name: 'mail_ingest_directory_refresh_problem',
-      help: '1 while the directory snapshot is not as new as the store: failed, out of reach; refused, empty or older.',
-      labelNames: ['problem'] as const,
-      registers: [options.registry],
-    })
+    this.#gauge = refreshGauge(options.registry)
     this.#tell(undefined)
   }
 
@@ -108,4 +103,16 @@ export class Refresher {
       log.warn({ path, problem: kind, error: text }, 'directory snapshot not refreshed; the last one stays in use')
     this.#problem = { kind, text, toldAt: told ? before.toldAt : now }
   }
+}
+
+/** Declares what a refresher shows. */
+export function refreshGauge(registry: Registry): Gauge<'problem'> {
+  const gauge = new Gauge({
+    name: 'mail_ingest_directory_refresh_problem',
+    help: '1 while the directory snapshot is not as new as the store: failed, out of reach; refused, empty or older.',
+    labelNames: ['problem'] as const,
+    registers: [registry],
+  })
+  for (const problem of REFRESH_PROBLEMS) gauge.set({ problem }, 0)
+  return gauge
 }

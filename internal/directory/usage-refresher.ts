@@ -59,18 +59,9 @@ export class UsageRefresher {
 
   constructor(options: UsageRefresherOptions) {
     this.options = options
-    this.#levels = new Gauge({
-      name: 'mail_ingest_quota_tenants',
-      help: 'Tenants that have quotas, by how much of one is used: near, 80 % or more; over, all of it.',
-      labelNames: ['level'] as const,
-      registers: [options.registry],
-    })
-    for (const level of QUOTA_LEVELS) this.#levels.set({ level }, 0)
-    this.#problem = new Gauge({
-      name: 'mail_ingest_quota_refresh_problem',
-      help: '1 while the counts of tenants with quotas cannot be brought from the store to this node.',
-      registers: [options.registry],
-    })
+    const { levels, problem } = usageGauges(options.registry)
+    this.#levels = levels
+    this.#problem = problem
   }
 
   /** Brings the store's counts to the node. Never rejects: trouble is logged once, and the last counts stay in use. */
@@ -167,4 +158,22 @@ function write(db: Database.Database, { counted, day, tenants }: Taken): void {
     }
   })
   all.immediate()
+}
+
+/** Declares what a refresher shows. */
+export function usageGauges(registry: Registry) {
+  const levels = new Gauge({
+    name: 'mail_ingest_quota_tenants',
+    help: 'Tenants that have quotas, by how much of one is used: near, 80 % or more; over, all of it.',
+    labelNames: ['level'] as const,
+    registers: [registry],
+  })
+  for (const level of QUOTA_LEVELS) levels.set({ level }, 0)
+  const problem = new Gauge({
+    name: 'mail_ingest_quota_refresh_problem',
+    help: '1 while the counts of tenants with quotas cannot be brought from the store to this node.',
+    registers: [registry],
+  })
+  problem.set(0)
+  return { levels, problem }
 }

@@ -11,7 +11,7 @@ const SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60
 
 /** `log` with its appends and dead letters counted in `registry`; every other ability of it is kept. */
 export function measured<L extends EventLog>(log: L, registry: Registry, clock: Pick<Clock, 'monotonic'>): L {
-  const { published, errors, seconds, deadLetters } = declare(registry)
+  const { published, errors, seconds, deadLetters } = eventLogMetrics(registry)
   const append: EventLog['append'] = async (events) => {
     const began = clock.monotonic()
     const count = (counter: Counter<'type'>) => {
@@ -47,13 +47,7 @@ export async function watchDeadLetters(
   deadLetters: Pick<DeadLetters, 'counts'>,
   { registry, clock, log, signal }: { registry: Registry; clock: Clock; log: Log; signal: AbortSignal },
 ): Promise<void> {
-  const pending = new Gauge({
-    name: 'mail_ingest_dead_letters_pending',
-    help: 'Dead letters that nobody has replayed or dropped, by consumer group.',
-    labelNames: ['group'] as const,
-    registers: [registry],
-  })
-  for (const group of Object.keys(GROUPS)) pending.set({ group }, 0)
+  const pending = deadLetterGauge(registry)
   // Once for each series of failures: a gauge that stays as it was looks like health.
   let failures = 0
   const trouble = (fields: object, message: string) => log[++failures === 1 ? 'warn' : 'debug']({ ...fields }, message)
@@ -79,7 +73,8 @@ export async function watchDeadLetters(
   }
 }
 
-function declare(registry: Registry) {
+/** Declares the metrics in `registry`; once for each registry. */
+export function eventLogMetrics(registry: Registry) {
   const common = { labelNames: ['type'] as const, registers: [registry] }
   const published = new Counter({
     name: 'mail_ingest_kafka_published_total',
@@ -110,4 +105,16 @@ function declare(registry: Registry) {
     errors.inc({ type }, 0)
   }
   return { published, errors, seconds, deadLetters }
+}
+
+/** Declares what `watchDeadLetters` shows. */
+export function deadLetterGauge(registry: Registry): Gauge<'group'> {
+  const pending = new Gauge({
+    name: 'mail_ingest_dead_letters_pending',
+    help: 'Dead letters that nobody has replayed or dropped, by consumer group.',
+    labelNames: ['group'] as const,
+    registers: [registry],
+  })
+  for (const group of Object.keys(GROUPS)) pending.set({ group }, 0)
+  return pending
 }

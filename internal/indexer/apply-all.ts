@@ -80,7 +80,8 @@ async function applyStrangers(tx: Tx, strangers: readonly Candidate[]): Promise<
     if (report !== undefined) await saveReport(tx, report)
     if (answers === true) await answer(tx, { event, row, meta, message, now })
     const reportsOn = report?.originalMessageId ?? null
-    outcomes.push([applying, { result: 'applied', row, told: [announcement(applying, { row, documents, reportsOn })] }])
+    const told = [announcement(applying, { row, documents, reportsOn })]
+    outcomes.push([applying, { result: 'applied', row, told, was: undefined }])
   }
   const now = Math.max(...strangers.map(({ applying }) => applying.now))
   await enqueue(

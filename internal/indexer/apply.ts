@@ -54,7 +54,7 @@ export interface Applying {
 
 /** `seen`: the event was applied before. `kept`: a retry failed, and what was processed earlier stays. `erased`: its tenant was. */
 export type Applied =
-  | { result: 'applied'; row: MessageDraft; told: MailEvent[] }
+  | { result: 'applied'; row: MessageDraft; told: MailEvent[]; was: MessageStatus | undefined }
   | { result: 'seen' | 'kept' | 'erased' }
 
 /** The message turned out to be the first, so its attachments are needed in the object store. Nothing was written. */
@@ -94,7 +94,7 @@ async function applyHeld(tx: Tx, applying: Applying, names: readonly string[], w
   if (written === undefined) return { result: 'kept' }
   const told = [announcement(applying, written), ...(await consequences(tx, changes, applying))]
   await enqueue(tx, told, now)
-  return { result: 'applied', row: written.row, told }
+  return { result: 'applied', row: written.row, told, was: before?.status }
 }
 
 /** What is written of a message that is parsed. */

@@ -22,7 +22,7 @@ import { examine, noProgress, type ExamineParts } from './examine.ts'
 import { bareDraft, type Judgement, type Received } from './facts.ts'
 import { failure, lackedBy } from './failures.ts'
 import { isFirst, knownAmong } from './known.ts'
-import { rebalanceCount, type IndexerMetrics } from './metrics.ts'
+import { rebalanceCount, replayResult, type IndexerMetrics } from './metrics.ts'
 import { pause, pauseMs, persist, reachStore, Slots, Stopped } from './waiting.ts'
 import { Window, type Low } from './window.ts'
 
@@ -323,6 +323,9 @@ class Consumer {
       await eraseObjects(this.#options.examine.blobs, event, judgement)
       return 'ok'
     }
+    const again = event.replay !== undefined
+    if (again && applied.result !== 'seen')
+      metrics.replayed.inc({ result: replayResult('row' in applied ? applied.row.status : undefined) })
     if (applied.result !== 'applied') {
       if (applied.result === 'kept')
         logger.warn({ messageId: event.data.messageId }, 'a retry failed; the earlier rows stay')
@@ -330,7 +333,8 @@ class Consumer {
     }
     const { row } = applied
     if (row.status === 'QUARANTINED') metrics.quarantined.inc({ reason: row.reason ?? 'other' })
-    if (event.replay === undefined) metrics.endToEnd.observe(Math.max(0, clock.now() - row.receivedAt) / 1000)
+    else if (applied.was === 'QUARANTINED') metrics.resolved.inc({ outcome: 'released' })
+    if (!again) metrics.endToEnd.observe(Math.max(0, clock.now() - row.receivedAt) / 1000)
     const { id: messageId, entryId, tenant, status, traceId, reason, attachmentCount } = row
     logger.info({ messageId, entryId, tenant, status, traceId, reason, attachmentCount }, 'message indexed')
     committed(row)

@@ -6,6 +6,9 @@ import { QUARANTINE_MEANINGS } from './facts.ts'
 export const CONSUMER_RESULTS = ['ok', 'retry', 'dead_letter', 'duplicate'] as const
 export const STAGES = ['fetch', 'parse', 'auth', 'scan', 'attachments', 'db'] as const
 export const DISPOSITIONS = ['stored', 'dedup', 'blocked', 'too_large'] as const
+/** What became of a message that was told again. `kept`: a retry failed, and the earlier rows stay. */
+export const REPLAY_RESULTS = ['parsed', 'duplicate', 'quarantined', 'failed', 'kept'] as const
+export const RESOLUTIONS = ['released'] as const
 export type Stage = (typeof STAGES)[number]
 
 const SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60]
@@ -31,11 +34,20 @@ export function indexerMetrics(registry: Registry, groups: Readonly<Record<strin
     metrics.attachments.inc({ disposition }, 0)
     metrics.attachmentBytes.inc({ disposition }, 0)
   }
+  for (const result of REPLAY_RESULTS) metrics.replayed.inc({ result }, 0)
+  for (const outcome of RESOLUTIONS) metrics.resolved.inc({ outcome }, 0)
+  metrics.replaysActive.set(0)
   for (const reason of Object.keys(QUARANTINE_MEANINGS)) {
     metrics.quarantined.inc({ reason }, 0)
     metrics.inQuarantine.set({ reason }, 0)
   }
   return metrics
+}
+
+/** By the status that a message has now; undefined where its earlier rows stay. */
+export function replayResult(status: string | undefined): (typeof REPLAY_RESULTS)[number] {
+  if (status === undefined) return 'kept'
+  return REPLAY_RESULTS.find((result) => result === status.toLowerCase()) ?? 'failed'
 }
 
 /** Counts the assignments of a group's member after its first; told of each partition that is assigned. */
@@ -132,6 +144,23 @@ function messageMetrics(registry: Registry) {
       name: 'mail_ingest_quarantine_messages',
       help: 'Messages that are in quarantine now, by reason.',
       labelNames: ['reason'] as const,
+      registers,
+    }),
+    resolved: new Counter({
+      name: 'mail_ingest_quarantine_resolved_total',
+      help: 'Messages that left quarantine, by how: released by an operator, or by a parser that can read them now.',
+      labelNames: ['outcome'] as const,
+      registers,
+    }),
+    replayed: new Counter({
+      name: 'mail_ingest_replay_messages_total',
+      help: 'Messages told again by an operator, by what became of them.',
+      labelNames: ['result'] as const,
+      registers,
+    }),
+    replaysActive: new Gauge({
+      name: 'mail_ingest_replay_active',
+      help: 'Replays that run now.',
       registers,
     }),
   }

@@ -4,7 +4,7 @@
 import { QUARANTINE_MEANINGS } from './facts.ts'
 import { TOPICS, type EventLog, type Topic } from '../eventlog/eventlog.ts'
 import type { Clock, Log } from '../ports/ports.ts'
-import { countByReason, listCheckpoints, outboxState, type Store } from '../store/store.ts'
+import { countByReason, countRunning, listCheckpoints, outboxState, type Store } from '../store/store.ts'
 import { Conservation } from './conservation.ts'
 import type { IndexerMetrics } from './metrics.ts'
 import { pause, Stopped } from './waiting.ts'
@@ -31,7 +31,13 @@ export interface ObserveOptions {
 export async function observeState(options: ObserveOptions): Promise<void> {
   const caughtUp: CaughtUp = new Map()
   const conservation = new Conservation(options)
-  const looks = [observeOutbox, observeQuarantine, () => observeLag(options, caughtUp), () => conservation.look()]
+  const looks = [
+    observeOutbox,
+    observeQuarantine,
+    observeReplays,
+    () => observeLag(options, caughtUp),
+    () => conservation.look(),
+  ]
   await Promise.all(looks.map((look) => looking(options, () => look(options))))
 }
 
@@ -66,6 +72,10 @@ async function observeQuarantine({ store, metrics }: ObserveOptions): Promise<vo
   // Of any status: an index has the reasons and nothing else, and those of a quarantine are of no other status.
   const reasons = await countByReason(store)
   for (const reason of Object.keys(QUARANTINE_MEANINGS)) metrics.inQuarantine.set({ reason }, reasons[reason] ?? 0)
+}
+
+async function observeReplays({ store, metrics }: ObserveOptions): Promise<void> {
+  metrics.replaysActive.set(await countRunning(store, 'replay'))
 }
 
 /** When each partition of each group was seen without lag, or first. What waits there now came later, as far as can be told. */

@@ -1,3 +1,4 @@
+import { Registry } from '@prometheus-io/client'
 // What was decided at the door about a message is honoured here, and an operator can take it back.
 
 import { afterAll, afterEach, beforeEach, expect, test } from 'vitest'
@@ -48,7 +49,10 @@ test('quarantined by policy, unread; released and indexed as any other, and so i
   expect(await countByStatus(bed.store)).toMatchObject({ QUARANTINED: 1, PARSED: 1 })
 
   await again('released', forged, 'duplicate')
-  await bed.index()
+  const registry = new Registry()
+  await bed.index({ registry })
+  expect(await registry.metrics()).toContain('mail_ingest_quarantine_resolved_total{outcome="released"} 1\n')
+  expect(await registry.metrics()).toContain('mail_ingest_replay_messages_total{result="parsed"} 1\n')
   expect(await getMessage(bed.store, id)).toMatchObject({ status: 'PARSED', reason: null, attachmentCount: 1 })
   await again('later', forged)
   await bed.index()

@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { Registry } from '@prometheus-io/client'
 import { expect, test } from 'vitest'
 import { openSqliteStore } from '../store/sqlite.ts'
 import { dayOf, listEvents, projectEvents, saveMessage, usageOf, type EventRow } from '../store/store.ts'
@@ -54,7 +55,11 @@ test.each([
     now: () => NOW,
     sleep: async (ms: number) => (ms > 1000 ? stopping.abort() : undefined),
   }
-  await keepEventsFor({ store, clock, logger: silent, days }, stopping.signal)
+  const registry = new Registry()
+  await keepEventsFor({ store, clock, logger: silent, registry, days }, stopping.signal)
+  const shown = await registry.metrics()
+  expect(shown).toContain(`retention_deleted_total{kind="events"} ${days === 0 ? 0 : 2502}\n`)
+  expect(shown).toContain(`retention_last_success_timestamp_seconds{kind="events"} ${days === 0 ? 0 : NOW / 1000}\n`)
   const { rows } = await listEvents(store, {}, { limit: 1000 })
   expect(rows.map((row) => row.offset)).toEqual(kept)
   const came = async (age: number) => (await usageOf(store, ['acme'], dayOf(NOW) - age)).get('acme')?.messages

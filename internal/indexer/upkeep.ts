@@ -1,6 +1,7 @@
 // Old events leave the store, and counts of days long over. The log was the truth of the events and keeps them for less long; what
 // they made stays.
 
+import { Counter, Gauge, type Registry } from '@prometheus-io/client'
 import type { Clock, Log } from '../ports/ports.ts'
 import { dayOf, dropEvents, dropUsageDays, type Store } from '../store/store.ts'
 import { pause, Stopped } from './waiting.ts'
@@ -16,14 +17,21 @@ export interface UpkeepOptions {
   store: Store
   clock: Clock
   logger: Log
+  registry: Registry
   /** Days that events are kept; 0 for ever. */
   days: number
 }
 
 /** Looks at once and then every hour, one process at a time, until the signal aborts. Trouble waits for the next time. */
 export async function keepEventsFor(options: UpkeepOptions, signal: AbortSignal): Promise<void> {
-  const { store, clock, logger, days } = options
-  const work = (until: AbortSignal) => dropOld(options, until)
+  const { store, clock, logger, registry, days } = options
+  const metrics = retentionMetrics(registry)
+  const work = async (until: AbortSignal) => {
+    metrics.deleted.inc({ kind: 'events' }, await dropOld(options, until))
+    metrics.lastSuccess.set({ kind: 'events' }, clock.now() / 1000)
+  }
+  // What was never done since the start is as late as the start is old.
+  if (days > 0) metrics.lastSuccess.set({ kind: 'events' }, clock.now() / 1000)
   while (!signal.aborted) {
     try {
       await dropUsageDays(store, dayOf(clock.now()) - USAGE_DAYS)
@@ -38,7 +46,7 @@ export async function keepEventsFor(options: UpkeepOptions, signal: AbortSignal)
   }
 }
 
-async function dropOld({ store, clock, logger, days }: UpkeepOptions, signal: AbortSignal): Promise<void> {
+async function dropOld({ store, clock, logger, days }: UpkeepOptions, signal: AbortSignal): Promise<number> {
   const until = clock.now() - days * DAY_MS
   let dropped = 0
   for (;;) {
@@ -49,4 +57,23 @@ async function dropOld({ store, clock, logger, days }: UpkeepOptions, signal: Ab
   }
   const what = store.dialect.name === 'postgres' ? 'months' : 'rows'
   if (dropped > 0) logger.info({ [what]: dropped, until: new Date(until).toISOString() }, 'old events were dropped')
+  return dropped
+}
+
+/** Declares the metrics in `registry`; once for each registry. */
+export function retentionMetrics(registry: Registry) {
+  const of = { labelNames: ['kind'] as const, registers: [registry] }
+  const deleted = new Counter({
+    name: 'mail_ingest_retention_deleted_total',
+    help: 'What was dropped for its age: months of events in PostgreSQL, rows in SQLite.',
+    ...of,
+  })
+  const lastSuccess = new Gauge({
+    name: 'mail_ingest_retention_last_success_timestamp_seconds',
+    help: 'When it was last looked for old data, or since when that is tried; 0 where all is kept for ever.',
+    ...of,
+  })
+  deleted.inc({ kind: 'events' }, 0)
+  lastSuccess.set({ kind: 'events' }, 0)
+  return { deleted, lastSuccess }
 }

@@ -13,21 +13,7 @@ export function measured(
   scanner: Scanner,
   { registry, clock, name }: { registry: Registry; clock: Pick<Clock, 'monotonic'>; name: 'clamd' },
 ): Scanner {
-  const requests = new Counter({
-    name: 'mail_ingest_scanner_requests_total',
-    help: 'Scans for malware, by what came of them.',
-    labelNames: ['scanner', 'result'] as const,
-    registers: [registry],
-  })
-  const seconds = new Histogram({
-    name: 'mail_ingest_scanner_duration_seconds',
-    help: 'Time of one scan, with its wait for a free connection.',
-    labelNames: ['scanner'] as const,
-    buckets: SECONDS,
-    registers: [registry],
-  })
-  seconds.zero({ scanner: name })
-  for (const result of RESULTS) requests.inc({ scanner: name, result }, 0)
+  const { requests, seconds } = scannerMetrics(registry, name)
   return {
     version: () => scanner.version(),
     async scan(body, signal) {
@@ -46,4 +32,24 @@ export function measured(
       }
     },
   }
+}
+
+/** Declares the metrics in `registry`; once for each registry. */
+export function scannerMetrics(registry: Registry, name: 'clamd') {
+  const requests = new Counter({
+    name: 'mail_ingest_scanner_requests_total',
+    help: 'Scans for malware, by what came of them.',
+    labelNames: ['scanner', 'result'] as const,
+    registers: [registry],
+  })
+  const seconds = new Histogram({
+    name: 'mail_ingest_scanner_duration_seconds',
+    help: 'Time of one scan, with its wait for a free connection.',
+    labelNames: ['scanner'] as const,
+    buckets: SECONDS,
+    registers: [registry],
+  })
+  seconds.zero({ scanner: name })
+  for (const result of RESULTS) requests.inc({ scanner: name, result }, 0)
+  return { requests, seconds }
 }

@@ -15,12 +15,7 @@ export interface WatchOptions {
 
 /** Asks now and then until the signal aborts; says in the log when the answer changes. */
 export async function watchScanner(scanner: Scanner, { registry, clock, log, signal }: WatchOptions): Promise<void> {
-  const up = new Gauge({
-    name: 'mail_ingest_scanner_up',
-    help: 'Whether the malware scanner answered when it was last asked.',
-    registers: [registry],
-  })
-  up.set(0)
+  const up = scannerUp(registry)
   let was: boolean | undefined
   while (!signal.aborted) {
     const error = await scanner.version().then(
@@ -36,4 +31,15 @@ export async function watchScanner(scanner: Scanner, { registry, clock, log, sig
       if (!signal.aborted) throw thrown
     })
   }
+}
+
+/** Declares what `watchScanner` shows. */
+export function scannerUp(registry: Registry): Gauge {
+  const up = new Gauge({
+    name: 'mail_ingest_scanner_up',
+    help: 'Whether the malware scanner answered when it was last asked: 0 or 1.',
+    registers: [registry],
+  })
+  up.set(0)
+  return up
 }

@@ -113,7 +113,8 @@ function load({ cert, key }: PairText): Loaded {
   return { certificate, context }
 }
 
-function certificateMetrics(registry: Registry) {
+/** Declares the metrics in `registry`; once for each registry. */
+export function certificateMetrics(registry: Registry) {
   const registers = [registry]
   const reloads = new Counter({
     name: 'mail_ingest_tls_reloads_total',
@@ -133,6 +134,7 @@ function certificateMetrics(registry: Registry) {
   })
   for (const result of ['ok', 'failed']) reloads.inc({ result }, 0)
   failing.set(0)
+  expiry.set(0)
   return {
     reloaded(result: 'ok' | 'failed') {
       reloads.inc({ result })

@@ -78,8 +78,7 @@ export class Refusals {
   constructor(options: RefusalsOptions) {
     this.#options = options
     this.#rates = new Rates(options.perMinute)
-    const help = 'Refusals that concern a tenant, by what became of them.'
-    this.#outcomes = counter([options.registry], 'smtp_refusals_total', help, { outcome: OUTCOMES })
+    this.#outcomes = refusalCounter(options.registry)
   }
 
   /** Remembers a refusal; returns at once. */
@@ -127,3 +126,9 @@ export class Refusals {
 }
 
 const kindOf = ({ tenant, reason }: Told): string => `${tenant} ${reason}`
+
+/** Declares the metric in `registry`; once for each registry. */
+export const refusalCounter = (registry: Registry) =>
+  counter([registry], 'smtp_refusals_total', 'Refusals that concern a tenant, by what became of them.', {
+    outcome: OUTCOMES,
+  })

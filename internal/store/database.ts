@@ -2,6 +2,7 @@
 
 import type { Kysely } from 'kysely'
 import type { Dialect } from './dialect.ts'
+import type { PoolNow } from './metrics.ts'
 import type { Schema } from './schema.ts'
 
 /** What a query runs on: the store, or a transaction of it. */
@@ -28,6 +29,8 @@ export interface SingleRunner {
 }
 
 export interface Store extends Queries, SingleRunner {
+  /** Its connections as they are now, where it has some. */
+  pool?: () => PoolNow
   /** Runs `work` in one write transaction: all of it, or nothing. Never query the store itself within. */
   transaction<T>(work: (tx: Tx) => Promise<T>): Promise<T>
   close(): Promise<void>

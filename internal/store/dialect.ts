@@ -62,6 +62,8 @@ export interface Dialect {
   receivedAtOf(on: Queries, messageId: string): Promise<number | undefined>
   /** See `dropEvents` of events.ts. */
   dropEvents(on: Queries, until: number): Promise<number>
+  /** Bytes of the whole database. */
+  sizeBytes(on: Queries): Promise<number>
   /** What an error of the driver means, or undefined where it is a bug. */
   reasonOf(error: unknown): StoreReason | undefined
 }
@@ -148,6 +150,11 @@ export const SQLITE: Dialect = {
       delete from events where rowid in (select rowid from events where appended_at < ${until} limit ${EVENTS_DROPPED_MAX})
       `.execute(on.kysely)
     return Number(numAffectedRows)
+  },
+  async sizeBytes(on) {
+    const pages = sql<{ bytes: number }>`
+      select page_count * page_size as bytes from pragma_page_count(), pragma_page_size()`
+    return (await pages.execute(on.kysely)).rows[0]?.bytes ?? 0
   },
   reasonOf: (error) => SQLITE_REASONS.find(([pattern]) => pattern.test(codeOf(error)))?.[1],
 }
@@ -310,6 +317,10 @@ export const postgresDialect = (makeRoom: Dialect['makeRoom']): Dialect => ({
   async dropEvents(on, until) {
     const { rows } = await sql<{ months: number }>`select drop_events(${until}) as months`.execute(on.kysely)
     return rows[0]?.months ?? 0
+  },
+  async sizeBytes(on) {
+    const size = sql<{ bytes: number }>`select pg_database_size(current_database()) as bytes`
+    return (await size.execute(on.kysely)).rows[0]?.bytes ?? 0
   },
   reasonOf: reasonOfPostgres,
 })

@@ -56,6 +56,17 @@ export async function updateJob(
     .execute()
 }
 
+/** How many of a kind are running. */
+export async function countRunning(on: Queries, kind: string): Promise<number> {
+  const row = await on.kysely
+    .selectFrom('jobs')
+    .select(({ fn }) => fn.countAll<number>().as('count'))
+    .where('kind', '=', kind)
+    .where('state', '=', 'running')
+    .executeTakeFirstOrThrow()
+  return row.count
+}
+
 /** Newest first. */
 export async function listJobs(on: Queries, want: { kind?: string; state?: JobState; limit: number }): Promise<Job[]> {
   let query = on.kysely.selectFrom('jobs').selectAll().orderBy('createdAt', 'desc').orderBy('id').limit(want.limit)

@@ -41,6 +41,19 @@ describe.skipIf(missing)(`the store in PostgreSQL ${missing ?? ''}`, () => {
     })
   })
 
+  test('connections, size and statements are shown', async () => {
+    const told: string[] = []
+    const store = await bed().open({ onQuery: (statement) => told.push(statement) })
+    told.length = 0
+    await listTenants(store, { limit: 1 })
+    expect(told).toEqual(['select'])
+    expect(store.pool?.()).toEqual({ busy: 0, idle: 1, waiting: 0 })
+    const within = await store.transaction(async () => store.pool?.())
+    expect(within).toEqual({ busy: 1, idle: 0, waiting: 0 })
+    expect(await store.dialect.sizeBytes(store)).toBeGreaterThan(1e6)
+    await store.close()
+  })
+
   describe('opening', () => {
     beforeEach(() => bed().empty())
 

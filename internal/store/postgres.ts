@@ -13,6 +13,7 @@ import { migrate, pendingSteps } from './migrate.ts'
 import { poolDialect } from './postgres-connection.ts'
 import { monthMaker, singleRunner } from './postgres-jobs.ts'
 import type { Schema } from './schema.ts'
+import { timedBy, type OnQuery } from './timed.ts'
 
 export interface PostgresStoreOptions {
   /** `postgresql://user:password@host:port/database?sslmode=verify-full&sslrootcert=file`; what it says wins over the rest. */
@@ -27,6 +28,7 @@ export interface PostgresStoreOptions {
   connectTimeoutMs?: number
   /** What the server's list of sessions shows. */
   applicationName?: string
+  onQuery?: OnQuery
 }
 
 const POOL_MAX = 10
@@ -46,7 +48,7 @@ export async function openPostgresStore(options: PostgresStoreOptions): Promise<
   const pool = new Pool({ ...config, max: poolMax, idleTimeoutMillis: IDLE_MS })
   const months = monthMaker(config)
   const dialect = postgresDialect((table, at) => months.make(table, at))
-  const kysely = database({ dialect: poolDialect(pool, () => months.forget()) })
+  const kysely = database({ dialect: poolDialect(pool, () => months.forget()), ...timedBy(options.onQuery) })
   try {
     const pending = await pendingSteps(kysely)
     if (pending.length > 0 && readOnly) throw lacking(options.url, pending, 'start the service first')
@@ -60,6 +62,7 @@ export async function openPostgresStore(options: PostgresStoreOptions): Promise<
     dialect,
     transaction: (work) => kysely.transaction().execute((trx) => work({ kysely: trx, dialect, held: new Set() })),
     close: () => kysely.destroy(),
+    pool: () => ({ busy: pool.totalCount - pool.idleCount, idle: pool.idleCount, waiting: pool.waitingCount }),
     singleRunner: (name, work, signal) => singleRunner(config, { name, work, signal }),
   }
 }
@@ -85,7 +88,7 @@ function cannotOpen(url: string, error: unknown): StoreError {
   })
 }
 
-const database = (config: Pick<KyselyConfig, 'dialect'>): Kysely<Schema> =>
+const database = (config: Pick<KyselyConfig, 'dialect' | 'log'>): Kysely<Schema> =>
   new Kysely<Schema>({ ...config, plugins: [new CamelCasePlugin()] })
 
 /** On a connection of its own without a time limit: one that waits for another program's migration must not give up. */

@@ -20,6 +20,7 @@ import { SQLITE } from './dialect.ts'
 import { StoreError } from './errors.ts'
 import { migrate, pendingSteps } from './migrate.ts'
 import type { Schema } from './schema.ts'
+import { timedBy, type OnQuery } from './timed.ts'
 
 export interface SqliteStoreOptions {
   file: string
@@ -30,6 +31,7 @@ export interface SqliteStoreOptions {
    * short where mail is received; callers try again on `unavailable`.
    */
   busyTimeoutMs?: number
+  onQuery?: OnQuery
 }
 
 const BUSY_TIMEOUT_MS = 20
@@ -40,9 +42,9 @@ const STATEMENTS_MAX = 500
 
 /** Opens the store and brings its schema up to date. `unavailable`: missing, locked, no permission. `invalid`: a newer schema. */
 export async function openSqliteStore(options: SqliteStoreOptions): Promise<Store> {
-  const { file, readOnly = false, busyTimeoutMs = BUSY_TIMEOUT_MS } = options
+  const { file, readOnly = false, busyTimeoutMs = BUSY_TIMEOUT_MS, onQuery } = options
   const connection = openFile(file, readOnly)
-  const kysely = database(connection)
+  const kysely = database(connection, onQuery)
   try {
     if (readOnly) await mustBeCurrent(kysely, file)
     else await migrate(kysely, SQLITE)
@@ -75,8 +77,8 @@ export async function pendingSqliteSteps(file: string): Promise<string[]> {
   }
 }
 
-const database = (connection: Database.Database): Kysely<Schema> =>
-  new Kysely<Schema>({ dialect: sqliteDialect(connection), plugins: [new CamelCasePlugin()] })
+const database = (connection: Database.Database, onQuery?: OnQuery): Kysely<Schema> =>
+  new Kysely<Schema>({ dialect: sqliteDialect(connection), plugins: [new CamelCasePlugin()], ...timedBy(onQuery) })
 
 function openFile(file: string, readOnly: boolean): Database.Database {
   if (readOnly && !existsSync(file)) {

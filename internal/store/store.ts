@@ -151,6 +151,7 @@ export {
   settleOutbound,
   type OutboundFilter,
 } from './outbound.ts'
-export { createJob, getJob, listJobs, updateJob } from './jobs.ts'
+export { storeMetrics, watchSize, type PoolNow, type Statement, type StoreMetrics } from './metrics.ts'
+export { countRunning, createJob, getJob, listJobs, updateJob } from './jobs.ts'
 export { formatQuery, parseQuery, type ParsedQuery, type Query, type Term } from './query.ts'
 export { indexText, searchMessages, type SearchText, type SearchWant } from './search.ts'

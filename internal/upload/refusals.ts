@@ -45,11 +45,7 @@ interface Waiting {
 
 export function refusalLane(options: RefusalsOptions): RefusalLane {
   const { log, logger, target, done, source } = options
-  const lost = new Counter({
-    name: 'mail_ingest_refusals_lost_total',
-    help: 'Refusals in the spool that never became an event: the log did not take them for long, or at all.',
-    registers: [options.registry],
-  })
+  const lost = lostRefusals(options.registry)
   const underWay = new Set<Promise<void>>()
   const waiting: Waiting[] = []
   let publishing = false
@@ -117,4 +113,15 @@ function refusedEvent(note: unknown, source: string): MailEvent<'ingest.refused'
     if (error instanceof TypeError) return undefined
     throw error
   }
+}
+
+/** Declares the metric in `registry`; once for each registry. */
+export function lostRefusals(registry: Registry): Counter {
+  const lost = new Counter({
+    name: 'mail_ingest_refusals_lost_total',
+    help: 'Refusals in the spool that never became an event: the log did not take them for long, or at all.',
+    registers: [registry],
+  })
+  lost.inc(0)
+  return lost
 }

@@ -8,6 +8,7 @@ import { installMailPeers, mailPeersUnavailable } from './mail-peers.ts'
 import { installNsd, nsdUnavailable } from './nsd.ts'
 import { installPostgres, postgresUnavailable } from './postgres.ts'
 import { installPostfix, postfixUnavailable } from './postfix.ts'
+import { installPrometheus, prometheusUnavailable } from './prometheus.ts'
 import { installRgw, rgwUnavailable } from './rgw.ts'
 import { installSwaks, swaksUnavailable } from './swaks.ts'
 
@@ -20,6 +21,7 @@ const ENGINES: Engine[] = [
   ['nsd', nsdUnavailable, installNsd],
   ['dkimpy and the suite of SPF', mailPeersUnavailable, installMailPeers],
   ['clamd', clamdUnavailable, installClamd],
+  ['Prometheus', prometheusUnavailable, installPrometheus],
 ]
 
 /** What is on the other side. */
