@@ -62,6 +62,14 @@ export function automaticContract(store: () => Store): void {
       await store().transaction((tx) => dropDerived(tx, 'm-report', place))
       expect(await reportOf(store(), 'm-report')).toBeUndefined()
     })
+
+    test('a report that is saved again, as after its message was lost, says what was saved last', async () => {
+      const changed = { ...report('m-report'), originalMessageId: '<2@x>', recipients: [] }
+      await store().transaction((tx) => saveReport(tx, report('m-report')))
+      await store().transaction((tx) => saveReport(tx, changed))
+      expect(await reportOf(store(), 'm-report')).toEqual(changed)
+      expect(await reportsOn(store(), { tenant: 'acme', headerMessageId: '<1@x>' })).toEqual([])
+    })
   })
 
   describe('automatic replies', () => {
