@@ -103,9 +103,12 @@ export function automaticContract(store: () => Store): void {
       expect(await active(150, 'b')).toEqual([])
       await updateMailbox(store(), SALES, { enabled: false, now: 3 })
       expect(await active(150)).toEqual([])
+      const claim = { address: SALES, sender: 'ann@x', everyMs: DAY_MS, now: 3 }
+      expect(await store().transaction((tx) => claimReply(tx, claim))).toBe(true)
       await removeMailbox(store(), SALES)
       await addMailbox(store(), { address: SALES, tenant: 'acme', now: 4 })
       expect(await reasonOf(getAutoReply(store(), SALES))).toBe('not_found')
+      expect(await store().transaction((tx) => claimReply(tx, claim))).toBe(true)
     })
 
     test.each([
