@@ -1,7 +1,14 @@
 // What mailboxes answer by themselves (RFC 3834 2 to 4). The decision is a table over facts; its effect, a mail in the queue of the
 // outbound channel, is part of the transaction that makes the message's row, so that a message is answered once.
 
-import { addressKey, parseMailbox, uuidv5, type Authentication, type MessageMeta } from '../envelope/envelope.ts'
+import {
+  addressKey,
+  isPlainAddress,
+  parseMailbox,
+  uuidv5,
+  type Authentication,
+  type MessageMeta,
+} from '../envelope/envelope.ts'
 import type { AutomaticKind, ParsedMessage } from '../message/message.ts'
 import { activeAutoReplies, claimReply, queueOutbound } from '../store/store.ts'
 import type { AutoReply, MessageDraft, OutboundMail, Tx } from '../store/store.ts'
@@ -37,8 +44,6 @@ export interface ReplyFacts {
 /** Local parts of programs (RFC 3834 2, RFC 5230 4.6). */
 const PROGRAM =
   /^(mailer-daemon|postmaster|listserv|majordomo|owner-.*|.*-owner|.*-request|.*-relay|.*-outgoing|(.*[-_.+])?bounces?([-_.+=].*)?|(.*[-_.])?(no|not|donot|do-not|do_not|dont)[-_.]?reply([-_.+].*)?)$/i
-/** What needs no quotes and no SMTPUTF8 to be written to. */
-const PLAIN = /^[a-z0-9!#$%&'*+\-/=?^_`{|}~]+(\.[a-z0-9!#$%&'*+\-/=?^_`{|}~]+)*$/i
 
 const localOf = (address: string): string => parseMailbox(address)?.local ?? ''
 const domainOf = (address: string): string => parseMailbox(address)?.domain ?? ''
@@ -93,7 +98,7 @@ const HOLDS: Record<NoReply, (facts: ReplyFacts) => boolean> = {
   old: ({ ageMs }) => !(ageMs < ANSWERED_WITHIN_MS),
   null_sender: ({ mailFrom }) => mailFrom === '',
   program: ({ mailFrom, from }) => [mailFrom, from].some((each) => PROGRAM.test(localOf(each))),
-  odd_sender: ({ mailFrom }) => !PLAIN.test(localOf(mailFrom)),
+  odd_sender: ({ mailFrom }) => !isPlainAddress(mailFrom),
   automatic: ({ kinds }) => kinds.length > 0,
   unauthenticated: (facts) => !isAuthenticated(facts),
 }

@@ -134,6 +134,18 @@ export function automaticContract(store: () => Store): void {
       }
     })
 
+    test('a mailbox replies to a hundred senders in an hour, not to more', async () => {
+      const HOUR_MS = 3_600_000
+      const claim = (n: number, now: number, address = SALES) =>
+        store().transaction((tx) => claimReply(tx, { address, sender: `s${n}@x`, everyMs: 7 * DAY_MS, now }))
+      for (let n = 0; n < 100; n++) expect(await claim(n, 1 + n)).toBe(true)
+      expect(await claim(100, 200)).toBe(false)
+      expect(await claim(100, 200, 'info@mail.localhost')).toBe(true)
+      expect(await claim(100, HOUR_MS)).toBe(false)
+      expect(await claim(100, HOUR_MS + 1)).toBe(true)
+      expect(await claim(101, HOUR_MS + 1)).toBe(false)
+    })
+
     test('one sender gets one reply in a period, whoever asks at once; what is over is forgotten', async () => {
       const claim = (sender: string, now: number) =>
         store().transaction((tx) => claimReply(tx, { address: SALES, sender, everyMs: DAY_MS, now }))
