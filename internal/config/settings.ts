@@ -108,7 +108,7 @@ export const SETTINGS = {
   outboundUrl: setting('OUTBOUND_URL', parse.outboundUrl, '', 'Relay for mail of ours, such as automatic replies: smtp://USER:PASSWORD@HOST:587, smtps://… or smtp://HOST:25; empty for none, and then nothing is answered. The same for every indexerd. See docs/automatic-mail.md.', '', true),
   outboundTls: setting('OUTBOUND_TLS', parse.oneOf('required', 'opportunistic'), 'required', '`required`: the relay offers STARTTLS with a certificate that holds, or nothing is sent. `opportunistic`: plain text where it does not, and any certificate; a password is never sent in plain text.'),
   outboundTlsCa: setting('OUTBOUND_TLS_CA', parse.anything, '', 'PEM file of the authorities for the relay’s certificate; empty for those that Node knows.'),
-  outboundTimeoutMs: setting('OUTBOUND_TIMEOUT_MS', parse.whole(100, 600_000), '60000', 'The relay has so long for each step: a connection, a greeting, a reply.', 'ms'),
+  outboundTimeoutMs: setting('OUTBOUND_TIMEOUT_MS', parse.whole(100, 600_000), '60000', 'The relay has so long for a connection, and for its greeting; for each reply it has ten minutes (RFC 5321 4.5.3.2.6).', 'ms'),
   outboundConnections: setting('OUTBOUND_CONNECTIONS', parse.whole(1, 100), '4', 'Mails on their way to the relay at one time.', 'count'),
   outboundRetentionDays: setting('OUTBOUND_RETENTION_DAYS', parse.whole(1, 36_500), '30', 'Days that mail which was sent, or could not be, is kept in the queue, so that reports on it can be told apart.', 'days'),
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { parseMailbox, parsePath } from './address.ts'
+import { isPlainAddress, parseMailbox, parsePath } from './address.ts'
 
 const key = (text: string): string | undefined => {
   const mailbox = parseMailbox(text)
@@ -62,6 +62,18 @@ describe('mailbox', () => {
   ])('%j is %j (%s)', (given, want, _why) => {
     expect(key(given)).toBe(want)
   })
+})
+
+test.each([
+  ['Ann.B+tag@example.org', true, '5321 4.1.2 Dot-string'],
+  ['"ann"@example.org', true, '5321 4.1.2 quotes that it does not need'],
+  ['ann@bücher.example', true, '6531 3.2 the domain is written in A-labels'],
+  ['"a b"@example.org', false, '5321 4.1.2 needs quotes'],
+  ['".a"@example.org', false, '5321 4.1.2 needs quotes'],
+  ['jörg@example.org', false, '6531 3.3 needs SMTPUTF8'],
+  ['ann', false, 'no mailbox'],
+])('%j is plain: %j (%s)', (given, want, _why) => {
+  expect(isPlainAddress(given)).toBe(want)
 })
 
 describe('path', () => {

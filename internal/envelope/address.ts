@@ -53,6 +53,12 @@ export function parseMailbox(text: string): Mailbox | undefined {
 export const addressKey = ({ local, domain }: Pick<Mailbox, 'local' | 'domain'>): string =>
   `${local.normalize('NFC').toLowerCase()}@${domain}`
 
+/** Whether an address needs neither quotes nor SMTPUTF8 to be written to: an ASCII Dot-string (RFC 5321 4.1.2), and a domain. */
+export function isPlainAddress(text: string): boolean {
+  const local = parseMailbox(text)?.local ?? ''
+  return DOT_STRING.test(local) && /^[!-~]+$/.test(local)
+}
+
 /** Quoting is only a way to write: `"abc"` and `abc` are one local part (RFC 5321 4.1.2). */
 function unquoted(text: string): string | undefined {
   if (Buffer.byteLength(text) > ADDRESS_LIMITS.localBytesMax) return undefined

@@ -1,7 +1,7 @@
 // Package envelope holds what SMTP says about a message beside its bytes (RFC 5321 2.3.1), and the ids that derive from it.
 // Pure values: no I/O, no clock.
 
-export { addressKey, canonicalDomain, parseMailbox, parsePath, type Mailbox } from './address.ts'
+export { addressKey, canonicalDomain, isPlainAddress, parseMailbox, parsePath, type Mailbox } from './address.ts'
 export {
   ARC_RESULTS,
   DKIM_RESULTS,

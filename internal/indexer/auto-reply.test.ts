@@ -44,6 +44,9 @@ const dmarc = (domain: string, result: 'pass' | 'fail' = 'pass'): Authentication
   dmarc: { result, domain },
 })
 
+/** Two users of one domain. */
+const NEIGHBOURS = { mailFrom: 'victim@big.example', from: 'attacker@big.example' }
+
 const GOOD: ReplyFacts = {
   mailFrom: 'ann@example.org',
   from: 'ann@example.org',
@@ -92,10 +95,23 @@ describe('who is answered', () => {
     [{ authentication: dmarc('example.org') }, undefined, '9989 5.3'],
     [{ authentication: dmarc('example.org', 'fail') }, 'unauthenticated', '9989 5.3'],
     [
-      { authentication: dkim('example.org'), mailFrom: 'ann@mail.example.org' },
+      { authentication: dkim('example.org'), mailFrom: 'ann@mail.example.org', from: 'Ann@mail.example.org' },
       undefined,
-      'a return path below the domain that signs',
+      'an author below the domain that signs, to whom it goes back',
     ],
+    [
+      { authentication: dkim('example.org'), mailFrom: 'ann@mail.example.org' },
+      'unauthenticated',
+      'backscatter: a signature is of the author, not of the return path',
+    ],
+    [
+      { authentication: { ...dkim('big.example'), dmarc: { result: 'pass', domain: 'big.example' } }, ...NEIGHBOURS },
+      'unauthenticated',
+      'backscatter: the return path is another user of the domain that signs',
+    ],
+    [{ authentication: dmarc('big.example'), ...NEIGHBOURS }, 'unauthenticated', 'backscatter: the same by DMARC'],
+    [{ authentication: spf('big.example'), ...NEIGHBOURS }, undefined, '7208 2.4: SPF is of the return path'],
+    [{ submitted: true, authentication: undefined, ...NEIGHBOURS }, undefined, 'the client logged in'],
     [
       { authentication: dmarc('evil.example'), from: 'eve@evil.example' },
       'unauthenticated',

@@ -1,7 +1,14 @@
 // What mailboxes answer by themselves (RFC 3834 2 to 4). The decision is a table over facts; its effect, a mail in the queue of the
 // outbound channel, is part of the transaction that makes the message's row, so that a message is answered once.
 
-import { addressKey, parseMailbox, uuidv5, type Authentication, type MessageMeta } from '../envelope/envelope.ts'
+import {
+  addressKey,
+  isPlainAddress,
+  parseMailbox,
+  uuidv5,
+  type Authentication,
+  type MessageMeta,
+} from '../envelope/envelope.ts'
 import type { AutomaticKind, ParsedMessage } from '../message/message.ts'
 import { activeAutoReplies, claimReply, queueOutbound } from '../store/store.ts'
 import type { AutoReply, MessageDraft, OutboundMail, Tx } from '../store/store.ts'
@@ -37,29 +44,42 @@ export interface ReplyFacts {
 /** Local parts of programs (RFC 3834 2, RFC 5230 4.6). */
 const PROGRAM =
   /^(mailer-daemon|postmaster|listserv|majordomo|owner-.*|.*-owner|.*-request|.*-relay|.*-outgoing|(.*[-_.+])?bounces?([-_.+=].*)?|(.*[-_.])?(no|not|donot|do-not|do_not|dont)[-_.]?reply([-_.+].*)?)$/i
-/** What needs no quotes and no SMTPUTF8 to be written to. */
-const PLAIN = /^[a-z0-9!#$%&'*+\-/=?^_`{|}~]+(\.[a-z0-9!#$%&'*+\-/=?^_`{|}~]+)*$/i
 
 const localOf = (address: string): string => parseMailbox(address)?.local ?? ''
 const domainOf = (address: string): string => parseMailbox(address)?.domain ?? ''
 
-/**
- * Whether the domain of an address says that the mail is from it: SPF of the reverse path (RFC 7208 2.4), a signature (RFC 6376 3.9) of
- * the domain or one above it, or DMARC (RFC 9989 5.3).
- */
-function isVouched(address: string, { spf, dkim, dmarc }: Authentication): boolean {
-  const domain = domainOf(address)
-  const vouching = [
-    ...(spf.result === 'pass' && spf.identity === 'mailfrom' ? [spf.domain] : []),
-    ...dkim.filter(({ result }) => result === 'pass').map((signature) => signature.domain),
-    ...(dmarc.result === 'pass' ? [dmarc.domain] : []),
-  ].map((each) => each.toLowerCase())
-  return domain !== '' && vouching.some((each) => each !== '' && (domain === each || domain.endsWith(`.${each}`)))
+const keyOf = (address: string): string => {
+  const mailbox = parseMailbox(address)
+  return mailbox === undefined ? address.toLowerCase() : addressKey(mailbox)
 }
 
-/** The reverse path is vouched for, since that is where the reply goes: who forges it sends our replies to others (backscatter). */
-const isAuthenticated = ({ mailFrom, from, authentication, submitted }: ReplyFacts): boolean =>
-  submitted || (authentication !== undefined && isVouched(mailFrom, authentication) && isVouched(from, authentication))
+/** The domain that SPF vouches for, as that of the reverse path (RFC 7208 2.4). */
+const ofPath = ({ spf }: Authentication): string[] =>
+  spf.result === 'pass' && spf.identity === 'mailfrom' ? [spf.domain] : []
+
+/** Domains that vouch for what is in the mail, its author too: those that sign it (RFC 6376 3.9), and that of DMARC (RFC 9989 5.3). */
+const ofContent = ({ dkim, dmarc }: Authentication): string[] => [
+  ...dkim.filter(({ result }) => result === 'pass').map(({ domain }) => domain),
+  ...(dmarc.result === 'pass' ? [dmarc.domain] : []),
+]
+
+/** Whether one of these is the domain of the address, or above it. */
+function isWithin(address: string, domains: readonly string[]): boolean {
+  const domain = domainOf(address)
+  const above = domains.map((each) => each.toLowerCase()).filter((each) => each !== '')
+  return domain !== '' && above.some((each) => domain === each || domain.endsWith(`.${each}`))
+}
+
+/**
+ * The reverse path is vouched for, since that is where the reply goes: who forges it sends our replies to others (backscatter). A
+ * signature says nothing of it, also where the domain is the same, unless it is the author's own address.
+ */
+function isAuthenticated({ mailFrom, from, authentication, submitted }: ReplyFacts): boolean {
+  if (submitted || authentication === undefined) return submitted
+  const path = ofPath(authentication)
+  const all = [...path, ...ofContent(authentication)]
+  return isWithin(from, all) && isWithin(mailFrom, keyOf(mailFrom) === keyOf(from) ? all : path)
+}
 
 /** Why nobody answers a message, the first reason that holds; documented in docs/automatic-mail.md. */
 export const NO_REPLY = {
@@ -78,7 +98,7 @@ const HOLDS: Record<NoReply, (facts: ReplyFacts) => boolean> = {
   old: ({ ageMs }) => !(ageMs < ANSWERED_WITHIN_MS),
   null_sender: ({ mailFrom }) => mailFrom === '',
   program: ({ mailFrom, from }) => [mailFrom, from].some((each) => PROGRAM.test(localOf(each))),
-  odd_sender: ({ mailFrom }) => !PLAIN.test(localOf(mailFrom)),
+  odd_sender: ({ mailFrom }) => !isPlainAddress(mailFrom),
   automatic: ({ kinds }) => kinds.length > 0,
   unauthenticated: (facts) => !isAuthenticated(facts),
 }
@@ -101,11 +121,6 @@ export function replyFacts(
     replayed: replay !== undefined,
     ageMs: now - Date.parse(receivedAt),
   }
-}
-
-const keyOf = (address: string): string => {
-  const mailbox = parseMailbox(address)
-  return mailbox === undefined ? address.toLowerCase() : addressKey(mailbox)
 }
 
 /** Mailboxes of the message that its header names, as they are or as they were written to (RFC 3834 2); never the sender itself. */

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { Registry } from '@prometheus-io/client'
 import { expect, test } from 'vitest'
 import { openSqliteStore } from '../store/sqlite.ts'
-import { dayOf, listEvents, projectEvents, saveMessage, usageOf, type EventRow } from '../store/store.ts'
+import { claimReply, dayOf, listEvents, projectEvents, saveMessage, usageOf, type EventRow } from '../store/store.ts'
 import { draft } from '../store/testing/draft.ts'
 import { keepEventsFor } from './indexer.ts'
 import { fastClock, silent } from './testing/bed.ts'
@@ -48,6 +48,11 @@ test.each([
   for (const [n, age] of [101, 99].entries()) {
     await store.transaction((tx) => saveMessage(tx, draft(n, { receivedAt: NOW - age * DAY_MS })))
   }
+  await store.transaction(async (tx) => {
+    const claim = { address: 'a@x', everyMs: DAY_MS }
+    for (let n = 1; n <= 1001; n++) await claimReply(tx, { ...claim, sender: `${n}@x`, now: NOW - n * DAY_MS })
+    await claimReply(tx, { ...claim, sender: 'fresh@x', now: NOW - DAY_MS + 1 })
+  })
   const stopping = new AbortController()
   // The first look is done when the hour's wait begins.
   const clock = {
@@ -64,6 +69,8 @@ test.each([
   expect(rows.map((row) => row.offset)).toEqual(kept)
   const came = async (age: number) => (await usageOf(store, ['acme'], dayOf(NOW) - age)).get('acme')?.messages
   expect([await came(101), await came(99)]).toEqual([0, 1])
+  const replied = await store.kysely.selectFrom('autoReplied').select('sender').execute()
+  expect(replied).toEqual([{ sender: 'fresh@x' }])
   await store.close()
   rmSync(dir, { recursive: true })
 })

@@ -1,9 +1,9 @@
-// Old events leave the store, and counts of days long over. The log was the truth of the events and keeps them for less long; what
-// they made stays.
+// Old events leave the store, counts of days long over, and senders that may get another reply. The log was the truth of the events
+// and keeps them for less long; what they made stays.
 
 import { Counter, Gauge, type Registry } from '@prometheus-io/client'
 import type { Clock, Log } from '../ports/ports.ts'
-import { dayOf, dropEvents, dropUsageDays, type Store } from '../store/store.ts'
+import { dayOf, dropEvents, dropReplied, dropUsageDays, type Store } from '../store/store.ts'
 import { pause, Stopped } from './waiting.ts'
 
 const EVERY_MS = 3_600_000
@@ -22,7 +22,7 @@ export interface UpkeepOptions {
   days: number
 }
 
-/** Looks at once and then every hour, one process at a time, until the signal aborts. Trouble waits for the next time. */
+/** Looks at once and then every hour until the signal aborts; one process at a time drops events. Trouble waits for the next time. */
 export async function keepEventsFor(options: UpkeepOptions, signal: AbortSignal): Promise<void> {
   const { store, clock, logger, registry, days } = options
   const metrics = retentionMetrics(registry)
@@ -35,6 +35,7 @@ export async function keepEventsFor(options: UpkeepOptions, signal: AbortSignal)
   while (!signal.aborted) {
     try {
       await dropUsageDays(store, dayOf(clock.now()) - USAGE_DAYS)
+      while ((await dropReplied(store, clock.now())) > 0) await pause(clock, BREATH_MS, signal)
       if (days > 0) await store.singleRunner('old events', work, signal)
     } catch (error) {
       if (!signal.aborted)

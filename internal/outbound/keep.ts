@@ -1,7 +1,7 @@
-// What is over leaves the store: mail that was sent or has failed, and senders that may get another reply.
+// What is over leaves the store: mail that was sent or has failed.
 
 import type { Clock, Log } from '../ports/ports.ts'
-import { dropReplied, forgetOutbound, type Store } from '../store/store.ts'
+import { forgetOutbound, type Store } from '../store/store.ts'
 import { rest } from './rest.ts'
 
 const EVERY_MS = 3_600_000
@@ -18,11 +18,10 @@ export interface KeepOptions {
 
 /** Looks at once and then every hour, until the signal aborts. Trouble waits for the next time. */
 export async function forgetOld({ store, clock, logger, keepDays }: KeepOptions, signal: AbortSignal): Promise<void> {
-  const until = () => clock.now() - keepDays * DAY_MS
-  const batches = [() => forgetOutbound(store, until()), () => dropReplied(store, clock.now())]
+  const forget = () => forgetOutbound(store, clock.now() - keepDays * DAY_MS)
   while (!signal.aborted) {
     try {
-      for (const batch of batches) while (!signal.aborted && (await batch()) > 0) await rest(clock, BREATH_MS, signal)
+      while (!signal.aborted && (await forget()) > 0) await rest(clock, BREATH_MS, signal)
     } catch (error) {
       if (!signal.aborted)
         logger.warn({ err: error }, 'old outbound mail could not be dropped; trying again in an hour')

@@ -83,6 +83,18 @@ test('after five days it has failed; a person has it tried again', async () => {
   await eventually(() => taken.length === 1)
 })
 
+test('a relay that takes its time over the final dot gets a mail once (RFC 5321 4.5.3.2.6)', async () => {
+  const bed = await openBed()
+  const { relay, taken, sessions } = await startRelay({
+    onContent: () => new Promise<undefined>((resolve) => setTimeout(() => resolve(undefined), 1000)),
+  })
+  const id = await bed.queue(1)
+  bed.start({ ...relay, timeoutMs: 200 })
+  await eventually(async () => (await bed.state(id)).lastResult !== null)
+  expect(await bed.state(id)).toMatchObject({ state: 'sent', attempts: 1 })
+  expect([taken.length, sessions()]).toEqual([1, 1])
+})
+
 test('nobody there, and a relay that falls silent: tried again, and others go on', async () => {
   const bed = await openBed()
   const { relay, taken } = await startRelay({
@@ -90,7 +102,7 @@ test('nobody there, and a relay that falls silent: tried again, and others go on
   })
   const slow = await bed.queue(1, { to: 'slow@example.org' })
   const quick = await bed.queue(2)
-  const { stop } = bed.start({ ...relay, timeoutMs: 500 })
+  const { stop } = bed.start({ ...relay, replyTimeoutMs: 500 })
   await eventually(async () => (await bed.state(quick)).state === 'sent')
   await eventually(async () => (await bed.state(slow)).lastResult !== null)
   expect(await bed.state(slow)).toMatchObject({ state: 'pending', lastResult: 'Timeout' })
@@ -130,15 +142,28 @@ test('what a process had that ended between claim and mark is sent again, with t
   expect((await bed.state(id)).attempts).toBe(2)
 })
 
-test('a stop waits a little for what is under way, and leaves the rest to the next process', async () => {
-  const bed = await openBed()
-  const { relay, sessions } = await startRelay({ onRecipient: () => new Promise(() => undefined) })
-  const id = await bed.queue(1)
-  const { stop } = bed.start({ ...relay, timeoutMs: 60_000 })
-  await eventually(() => sessions() === 1)
-  await stop()
-  expect((await bed.state(id)).state).toBe('sending')
-})
+test.each(['onRecipient', 'onContent'] as const)(
+  'a stop waits a little for what is under way, and leaves the rest to the next process: %s',
+  async (step) => {
+    const bed = await openBed()
+    const stuck = Promise.withResolvers<void>()
+    let isStuck = true
+    const answer = () => {
+      stuck.resolve()
+      return isStuck ? new Promise<undefined>(() => undefined) : undefined
+    }
+    const { relay, taken } = await startRelay({ [step]: answer })
+    const id = await bed.queue(1)
+    const { stop } = bed.start(relay)
+    await stuck.promise
+    await stop()
+    expect((await bed.state(id)).state).toBe('sending')
+    isStuck = false
+    bed.start(relay)
+    await eventually(async () => (await bed.state(id)).state === 'sent')
+    expect([taken.length, (await bed.state(id)).attempts]).toEqual([1, 2])
+  },
+)
 
 test('the queue is on the gauges; what is over is forgotten', async () => {
   const bed = await openBed()

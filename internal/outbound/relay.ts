@@ -15,9 +15,14 @@ export interface Relay {
   ca?: string
   /** What we call ourselves in EHLO. */
   name: string
-  /** For each step: the connection, the greeting, each reply. */
+  /** For the connection, and for the greeting. */
   timeoutMs: number
+  /** For each reply; `REPLY_TIMEOUT_MS` unless given. */
+  replyTimeoutMs?: number
 }
+
+/** RFC 5321 4.5.3.2.6: the reply to the final dot. Who gives up sooner sends what may have been taken once more. */
+const REPLY_TIMEOUT_MS = 600_000
 
 export interface Delivery {
   to: string
@@ -68,7 +73,8 @@ function goodbye(connection: SMTPConnection): void {
   if (socket) socket.destroySoon()
 }
 
-function optionsOf({ host, port, secure, tls, ca, name, timeoutMs }: Relay): SMTPConnection.Options {
+function optionsOf(relay: Relay): SMTPConnection.Options {
+  const { host, port, secure, tls, ca, name, timeoutMs, replyTimeoutMs = REPLY_TIMEOUT_MS } = relay
   const required = secure || tls === 'required'
   return {
     host,
@@ -79,7 +85,7 @@ function optionsOf({ host, port, secure, tls, ca, name, timeoutMs }: Relay): SMT
     opportunisticTLS: !required,
     connectionTimeout: timeoutMs,
     greetingTimeout: timeoutMs,
-    socketTimeout: timeoutMs,
+    socketTimeout: replyTimeoutMs,
     dnsTimeout: timeoutMs,
     tls: { minVersion: 'TLSv1.2', rejectUnauthorized: required, ...(ca !== undefined && { ca }) },
   }

@@ -224,7 +224,8 @@ export async function removeMailbox(on: Queries, name: string): Promise<void> {
     .limit(1)
     .executeTakeFirst()
   if (user !== undefined) throw new StoreError('conflict', `mailbox ${address} is the catch-all of ${user.domain}`)
-  await on.kysely.deleteFrom('autoReplies').where('address', '=', address).execute()
+  for (const table of ['autoReplies', 'autoReplied'] as const)
+    await on.kysely.deleteFrom(table).where('address', '=', address).execute()
   await on.kysely.deleteFrom('mailboxes').where('address', '=', address).execute()
   await directoryChanged(on)
 }

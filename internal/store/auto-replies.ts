@@ -1,6 +1,6 @@
 // What mailboxes answer by themselves, and to whom they did.
 
-import { parseMailbox } from '../envelope/envelope.ts'
+import { isPlainAddress } from '../envelope/envelope.ts'
 import { getMailbox } from './addresses.ts'
 import type { Queries, Tx } from './database.ts'
 import { StoreError } from './errors.ts'
@@ -12,9 +12,6 @@ const EVERY_MS = { usual: 7 * DAY_MS, min: DAY_MS, max: 365 * DAY_MS }
 /** UTF-16 units. */
 const SUBJECT_MAX = 200
 const BODY_MAX = 16 * 1024
-
-/** What a sender can be written as without quotes: a reply goes from such an address, and to such ones. */
-const PLAIN = /^[a-z0-9!#$%&'*+\-/=?^_`{|}~]+(\.[a-z0-9!#$%&'*+\-/=?^_`{|}~]+)*$/i
 
 /** Sets what a mailbox answers. `not_found` mailbox, `invalid`. */
 export async function setAutoReply(
@@ -44,8 +41,7 @@ export async function setAutoReply(
 
 function problemWith(reply: Omit<AutoReply, 'updatedAt'>): string | undefined {
   const { address, subject, body, fromAt, untilAt, everyMs } = reply
-  if (!PLAIN.test(parseMailbox(address)?.local ?? ''))
-    return `${address} cannot reply: its name is more than plain ASCII`
+  if (!isPlainAddress(address)) return `${address} cannot reply: its name is more than plain ASCII`
   if (subject !== null && (subject.trim() === '' || subject.length > SUBJECT_MAX || /\p{Cc}/u.test(subject)))
     return `a subject is one line of 1 to ${SUBJECT_MAX} characters`
   if (body.trim() === '' || body.length > BODY_MAX) return `a text has 1 to ${BODY_MAX} characters`
@@ -111,6 +107,10 @@ export async function activeAutoReplies(
   return rows.filter(({ fromAt, untilAt }) => (fromAt ?? 0) <= now && now < (untilAt ?? Infinity))
 }
 
+/** Replies of one mailbox in an hour: whatever comes in, no more goes out. */
+const HOURLY_MAX = 100
+const HOUR_MS = 3_600_000
+
 /** Whether a mailbox may reply to a sender now; from then on it may not until its time is over. Two at once: one may. */
 export async function claimReply(
   tx: Tx,
@@ -118,6 +118,14 @@ export async function claimReply(
 ): Promise<boolean> {
   const { address, sender, everyMs, now } = claim
   const untilAt = now + everyMs
+  const { count } = await tx.kysely
+    .selectFrom('autoReplied')
+    .select(({ fn }) => fn.countAll<number>().as('count'))
+    .where('address', '=', address)
+    .where('untilAt', '>', untilAt - HOUR_MS)
+    .where('untilAt', '<=', untilAt)
+    .executeTakeFirstOrThrow()
+  if (count >= HOURLY_MAX) return false
   const claimed = await tx.kysely
     .insertInto('autoReplied')
     .values({ address, sender, untilAt })

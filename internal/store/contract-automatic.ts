@@ -62,6 +62,14 @@ export function automaticContract(store: () => Store): void {
       await store().transaction((tx) => dropDerived(tx, 'm-report', place))
       expect(await reportOf(store(), 'm-report')).toBeUndefined()
     })
+
+    test('a report that is saved again, as after its message was lost, says what was saved last', async () => {
+      const changed = { ...report('m-report'), originalMessageId: '<2@x>', recipients: [] }
+      await store().transaction((tx) => saveReport(tx, report('m-report')))
+      await store().transaction((tx) => saveReport(tx, changed))
+      expect(await reportOf(store(), 'm-report')).toEqual(changed)
+      expect(await reportsOn(store(), { tenant: 'acme', headerMessageId: '<1@x>' })).toEqual([])
+    })
   })
 
   describe('automatic replies', () => {
@@ -95,9 +103,12 @@ export function automaticContract(store: () => Store): void {
       expect(await active(150, 'b')).toEqual([])
       await updateMailbox(store(), SALES, { enabled: false, now: 3 })
       expect(await active(150)).toEqual([])
+      const claim = { address: SALES, sender: 'ann@x', everyMs: DAY_MS, now: 3 }
+      expect(await store().transaction((tx) => claimReply(tx, claim))).toBe(true)
       await removeMailbox(store(), SALES)
       await addMailbox(store(), { address: SALES, tenant: 'acme', now: 4 })
       expect(await reasonOf(getAutoReply(store(), SALES))).toBe('not_found')
+      expect(await store().transaction((tx) => claimReply(tx, claim))).toBe(true)
     })
 
     test.each([
@@ -121,6 +132,18 @@ export function automaticContract(store: () => Store): void {
         await addMailbox(store(), { address, tenant: 'acme', now: 1 })
         expect(await reasonOf(set({ address }))).toBe('invalid')
       }
+    })
+
+    test('a mailbox replies to a hundred senders in an hour, not to more', async () => {
+      const HOUR_MS = 3_600_000
+      const claim = (n: number, now: number, address = SALES) =>
+        store().transaction((tx) => claimReply(tx, { address, sender: `s${n}@x`, everyMs: 7 * DAY_MS, now }))
+      for (let n = 0; n < 100; n++) expect(await claim(n, 1 + n)).toBe(true)
+      expect(await claim(100, 200)).toBe(false)
+      expect(await claim(100, 200, 'info@mail.localhost')).toBe(true)
+      expect(await claim(100, HOUR_MS)).toBe(false)
+      expect(await claim(100, HOUR_MS + 1)).toBe(true)
+      expect(await claim(101, HOUR_MS + 1)).toBe(false)
     })
 
     test('one sender gets one reply in a period, whoever asks at once; what is over is forgotten', async () => {

@@ -6,6 +6,7 @@ import { Migrator } from 'kysely/migration'
 import { describe, expect, test } from 'vitest'
 import type { Dialect } from './dialect.ts'
 import { toMessageRow } from './message-row.ts'
+import { pendingSteps } from './migrate.ts'
 import * as initial from './migrations/0001-initial.ts'
 import type { Schema } from './schema.ts'
 import {
@@ -37,6 +38,18 @@ export interface MigrationBed {
 
 /** Rows of a month that is long over and of one that has just begun. */
 const TIMES = [Date.UTC(2020, 0, 31), Date.UTC(2020, 1, 1), Date.UTC(2026, 10, 1)]
+
+/** Steps that databases have; no name comes between two of these. */
+const RELEASED = [
+  '0001-initial',
+  '0002-months',
+  '0004-domain-options',
+  '0005-sender-policies',
+  '0006-credentials',
+  '0007-quotas',
+  '0009-automatic-mail',
+  '0010-erasures',
+]
 
 /** Makes the place that of a store of the previous version, with rows. */
 export async function fillPrevious(bed: MigrationBed): Promise<void> {
@@ -121,6 +134,15 @@ export function migrationContract(bed: MigrationBed): void {
       const store = await bed.open()
       expect((await listMessages(store, {}, { limit: 10 })).rows).toHaveLength(TIMES.length)
       await store.close()
+    })
+
+    test('new steps come after the released ones: before them, a database that has those could not be opened', async () => {
+      await bed.clear()
+      const { kysely } = bed.raw()
+      const steps = await pendingSteps(kysely)
+      await kysely.destroy()
+      expect(steps.slice(0, RELEASED.length)).toEqual(RELEASED)
+      expect(steps).toEqual(steps.toSorted())
     })
 
     test('a released step makes what it always made', async () => {

@@ -14,10 +14,14 @@ const fromRow = (row: Selectable<Schema['deliveryReports']>): DeliveryReport => 
   recipients: JSON.parse(row.recipients) as DeliveryReport['recipients'],
 })
 
-/** Adds what a message reports; it has no report yet, see `dropDerived`. */
+/** Keeps what a message reports, in place of what it did: its report may be there still when the message itself was lost. */
 export async function saveReport(tx: Tx, report: DeliveryReport): Promise<void> {
   const row = { ...report, recipients: JSON.stringify(report.recipients) }
-  await tx.kysely.insertInto('deliveryReports').values(row).execute()
+  await tx.kysely
+    .insertInto('deliveryReports')
+    .values(row)
+    .onConflict((found) => found.column('messageId').doUpdateSet(row))
+    .execute()
 }
 
 /** What a message reports, if it is a report. */

@@ -276,8 +276,8 @@ export interface AutoReply {
   updatedAt: number
 }
 
-export const OUTBOUND_PURPOSES = ['auto_reply'] as const
-export type OutboundPurpose = (typeof OUTBOUND_PURPOSES)[number]
+/** Why a mail of ours goes out. */
+export type OutboundPurpose = 'auto_reply'
 
 /** A mail of ours before it is composed. The reverse path is null. */
 export interface OutboundMail {
@@ -290,7 +290,7 @@ export interface OutboundMail {
   inReplyTo: string | null
   references: string[]
   /** RFC 3834 5. */
-  autoSubmitted: 'auto-replied' | 'auto-generated'
+  autoSubmitted: 'auto-replied'
 }
 
 /** A mail of ours on its way out. */

@@ -44,7 +44,7 @@ export interface FakeRelay {
 export interface Answers {
   onConnect?(): Error | undefined
   onRecipient?(address: string): Error | undefined | Promise<Error | undefined>
-  onContent?(taken: Taken): Error | undefined
+  onContent?(taken: Taken): Error | undefined | Promise<Error | undefined>
 }
 
 /** An error that the server answers with this code. */
@@ -83,9 +83,12 @@ export async function startRelay(answers: Answers = {}, options: SMTPServerOptio
       stream.on('end', () => {
         const from = envelope.mailFrom === false ? '' : envelope.mailFrom.address
         const mail = { from, to: envelope.rcptTo.map(({ address }) => address), text: Buffer.concat(chunks).toString() }
-        const error = answers.onContent?.(mail)
-        if (error === undefined) taken.push(mail)
-        done(error)
+        const answered = async () => {
+          const error = await answers.onContent?.(mail)
+          if (error === undefined) taken.push(mail)
+          done(error)
+        }
+        void answered()
       })
     },
     ...options,
