@@ -4,7 +4,7 @@ import { dirname } from 'node:path'
 import { measured as measuredBlobs, type BlobStore } from '../internal/blob/blob.ts'
 import { enginePath } from '../internal/config/config.ts'
 import { watch, type Check, type Part, type Watch } from '../internal/daemon/daemon.ts'
-import { measured as measuredLog, TOPICS, type EventLog, type Keeping } from '../internal/eventlog/eventlog.ts'
+import { MAIL_TOPICS, measured as measuredLog, type EventLog, type Keeping } from '../internal/eventlog/eventlog.ts'
 import { directoryVersion, storeMetrics, watchSize, type Store } from '../internal/store/store.ts'
 import { isAway } from './away.ts'
 import { blobsOf, eventLogOf, isEmbedded, storeOf, type Opening } from './adapters.ts'
@@ -28,6 +28,10 @@ export interface Engines {
 /** Asked for to see whether the store answers; it need not be there. */
 const ANY_OBJECT = 'readiness'
 
+/** Rejects where the log cannot take mail. The topic of refusals is none that mail waits for. */
+export const mailFlows = (log: Pick<EventLog, 'ends'>): Promise<unknown> =>
+  Promise.all(MAIL_TOPICS.map((topic) => log.ends(topic)))
+
 /** Opens all engines, and says how to close them and whether they answer. Rejects with CannotStart when one cannot be used. */
 export async function openEngines(around: Surroundings): Promise<{ engines: Engines; parts: Part[]; checks: Check[] }> {
   const { config, clock, registry } = around
@@ -45,7 +49,7 @@ export async function openEngines(around: Surroundings): Promise<{ engines: Engi
   }
   const watches = [
     watch({ ...around, name: 'object store', ask: () => blobs.head(ANY_OBJECT) }),
-    watch({ ...around, name: 'event log', ask: () => Promise.all(TOPICS.map((topic) => log.ends(topic))) }),
+    watch({ ...around, name: 'event log', ask: () => mailFlows(log) }),
   ]
   showReach(registry, [...watches, watching])
   const parts = [closing(around, 'event log', () => log.close()), ...ofStore, ...watches.map(looking(around))]

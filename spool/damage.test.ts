@@ -133,6 +133,35 @@ test.each([
   },
 )
 
+/** What is found when a writer opens behind a change of the newest segment, once the reader is done with these. */
+async function reopened(done: readonly number[], change: (bytes: Buffer) => Buffer) {
+  const { disk, options, newer } = await filled()
+  const reader = await openReader(options)
+  await drain(reader, options.clock, async ({ id }) => {
+    if (done.map(idOf).includes(id)) await reader.done(id)
+  })
+  await reader.close()
+  disk.edit(newer, change)
+  const size = disk.bytes(newer).length
+  const counts: Record<string, number> = {}
+  await (await openWriter({ ...options, observe: { recovered: (what, count) => (counts[what] = count) } })).close()
+  const told = []
+  for await (const { id } of inspect(options).damaged()) told.push(id)
+  return { counts, told, cut: size - disk.bytes(newer).length }
+}
+
+test('bad bytes before an entry that is done are no torn tail: they are counted, told and left in place', async () => {
+  const { counts, told, cut } = await reopened([1, 2, 3, 5], flipAt(400))
+  expect(counts).toMatchObject({ requeued: 0, partial: 0, corrupt: 1 })
+  expect({ told, cut }).toEqual({ told: [idOf(4)], cut: 0 })
+})
+
+test('behind the last entry that is done a torn tail is one, whatever is damaged before it', async () => {
+  const { counts, told, cut } = await reopened([1, 2, 3, 5], (bytes) => append(flipAt(400)(bytes)))
+  expect(counts).toMatchObject({ requeued: 0, partial: 1, corrupt: 1 })
+  expect({ told, cut }).toEqual({ told: [idOf(4)], cut: 100 })
+})
+
 test('a missing large body is set aside with its envelope', async () => {
   const spool = await filled()
   await spool.disk.unlink(spool.large)

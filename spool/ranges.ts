@@ -44,6 +44,11 @@ export class Ranges {
     return this.after(start) >= end
   }
 
+  /** The first byte behind all of them; 0 where there is none. */
+  get end(): number {
+    return this.#ranges.at(-1)?.[1] ?? 0
+  }
+
   list(): Range[] {
     return this.#ranges.map(([start, end]) => [start, end])
   }

@@ -80,8 +80,9 @@ class Recovery {
       throw error
     }
     try {
-      const walk = new Walk(file, segment, position.done.get(segment.name))
-      /** Bytes that are no frame, with nothing but notes behind them so far. */
+      const done = position.done.get(segment.name)
+      const walk = new Walk(file, segment, done)
+      /** Bytes that are no frame, with nothing but notes behind them so far, or what is done. */
       let doubtful: Bad[] = []
       for (let found = await walk.next(true); found !== undefined; found = await walk.next(true)) {
         if (found.kind === 'foreign') return this.#leaveAlone(segment, found.version)
@@ -92,15 +93,13 @@ class Recovery {
         }
       }
       const size = await file.size()
-      const [torn] = doubtful
-      if (torn !== undefined && isNewest) {
-        // No sync covers notes: a crash may take one and leave the next. What was acknowledged has no such gap before it.
-        await this.#tail({ segment, file, from: torn.offset, ids: torn.ids, size, isNewest })
-      } else {
-        for (const bad of doubtful) await this.#bad(segment, bad, isNewest)
-        if (size > walk.offset)
-          await this.#tail({ segment, file, from: walk.offset, ids: walk.tailIds, size, isNewest })
-      }
+      // No sync covers notes: a crash may take one and leave the next. What was acknowledged has no such gap before it. The walk
+      // shows nothing of what is done, so all of that counts as acknowledged: notes too, for a false alarm hides no lost mail.
+      const acknowledged = isNewest ? (done?.end ?? 0) : Infinity
+      for (const bad of doubtful) if (bad.offset < acknowledged) await this.#bad(segment, bad, isNewest)
+      const torn = doubtful.find(({ offset }) => offset >= acknowledged)
+      const { offset: from, ids } = torn ?? { offset: walk.offset, ids: walk.tailIds }
+      if (size > from) await this.#tail({ segment, file, from, ids, size, isNewest })
       // What the process before wrote without living to sync it: no decision may rest on bytes that a power cut would take.
       if (isNewest) await file.datasync()
     } finally {

@@ -64,6 +64,7 @@ function node(sleep = async (): Promise<void> => Promise.reject(new Error('not h
   const store = {
     away: false,
     quotas: { ...NONE },
+    tenants: ['acme'],
     indexed: new Map<string, { day: number; bytes: number }>(),
     asked: 0,
   }
@@ -75,7 +76,7 @@ function node(sleep = async (): Promise<void> => Promise.reject(new Error('not h
       const sum = (some: typeof all) => some.reduce((total, { bytes }) => total + bytes, 0)
       if (Object.values(store.quotas).every((quota) => quota === null)) return
       const usage = { messages: today.length, bytes: sum(today), storedBytes: sum(all) }
-      yield { tenant: 'acme', quotas: store.quotas, usage }
+      for (const tenant of store.tenants) yield { tenant, quotas: store.quotas, usage }
     },
     counted: async (ids) => {
       store.asked += ids.length
@@ -226,18 +227,52 @@ describe('a node', () => {
     expect(quotas.hasRoom('acme', 0)).toBe(true)
   })
 
-  test('an idle tenant costs no write', async () => {
-    const { path, store, refresher, index } = node()
+  test('an idle look writes nothing, and asks for no lock that smtpd would wait for', async () => {
+    const { path, log, store, refresher, index } = node()
+    store.tenants = ['acme', 'beta']
     store.quotas = { ...NONE, messagesPerDay: 5 }
     index('x')
     await refresher.look()
+    const other = new Database(path)
+    onTestFinished(() => void other.close())
+    const version = () => other.pragma('data_version', { simple: true })
     const size = () => statSync(`${path}-wal`).size
-    const before = size()
+    const before = { version: version(), size: size() }
+    other.exec('BEGIN IMMEDIATE')
     for (let looks = 0; looks < 3; looks++) await refresher.look()
-    expect(size()).toBe(before)
+    other.exec('COMMIT')
+    expect(log).toEqual([])
+    expect({ version: version(), size: size() }).toEqual(before)
     index('y')
     await refresher.look()
-    expect(size()).toBeGreaterThan(before)
+    expect(version()).not.toBe(before.version)
+    expect(size()).toBeGreaterThan(before.size)
+  })
+
+  test('a look writes the rows that differ, and no other', async () => {
+    const { path, store, refresher } = node()
+    store.tenants = ['acme', 'beta']
+    store.quotas = { ...NONE, messagesPerDay: 5 }
+    await refresher.look()
+    const other = new Database(path)
+    onTestFinished(() => void other.close())
+    other.exec(`CREATE TABLE touched (what TEXT);
+      CREATE TRIGGER put AFTER INSERT ON usage BEGIN INSERT INTO touched VALUES ('put ' || new.tenant); END;
+      CREATE TRIGGER changed AFTER UPDATE ON usage BEGIN INSERT INTO touched VALUES ('changed ' || new.tenant); END;
+      CREATE TRIGGER gone AFTER DELETE ON usage BEGIN INSERT INTO touched VALUES ('gone ' || old.tenant); END`)
+    const touched = () => other.prepare('DELETE FROM touched RETURNING what').pluck().all()
+    store.tenants = ['acme', 'beta', 'new']
+    await refresher.look()
+    expect(touched()).toEqual(['put new'])
+    store.tenants = ['beta', 'new']
+    await refresher.look()
+    expect(touched()).toEqual(['gone acme'])
+    store.quotas = { ...NONE, messagesPerDay: 5, storedBytes: 7 }
+    await refresher.look()
+    expect(touched()).toEqual(['changed beta', 'changed new'])
+    expect(
+      other.prepare('SELECT DISTINCT messages_per_day, bytes_per_day, stored_bytes_max FROM usage').raw().all(),
+    ).toEqual([[5, null, 7]])
   })
 })
 

@@ -134,28 +134,65 @@ const waiting = (db: Database.Database, after: number): Waiting[] =>
 const COLUMNS = 'messages_per_day, bytes_per_day, stored_bytes_max, day, messages, bytes, stored_bytes'
 const NEW_COLUMNS = COLUMNS.replaceAll(/\w+/g, 'excluded.$&')
 
+/** The tenant, then as COLUMNS are. */
+type Row = [tenant: string, ...counts: (number | null)[]]
+
 interface Taken {
   counted: readonly string[]
   day: number
   tenants: readonly { tenant: string; quotas: Quotas; usage: Usage }[]
 }
 
+interface Changes {
+  counted: readonly string[]
+  /** What came before this day is lost. */
+  since: number
+  gone: readonly string[]
+  put: readonly Row[]
+}
+
+/** Where nothing differs smtpd has nothing to read again, and the file is not locked against what it accepts. */
+function write(db: Database.Database, taken: Taken): void {
+  const changes = changesOf(db, taken)
+  const { counted, since, gone, put } = changes
+  const lost = db.prepare<[number]>('SELECT 1 FROM accepted WHERE day < ? LIMIT 1').get(since)
+  if (counted.length + gone.length + put.length > 0 || lost !== undefined) apply(db, changes)
+}
+
+function changesOf(db: Database.Database, { counted, day, tenants }: Taken): Changes {
+  const there = new Map(
+    db
+      .prepare<[], Row>(`SELECT tenant, ${COLUMNS} FROM usage`)
+      .raw()
+      .all()
+      .map((row) => [row[0], row]),
+  )
+  const wanted = tenants.map(({ tenant, quotas, usage }): Row => {
+    const { messagesPerDay, bytesPerDay, storedBytes } = quotas
+    return [tenant, messagesPerDay, bytesPerDay, storedBytes, day, usage.messages, usage.bytes, usage.storedBytes]
+  })
+  const names = new Set(tenants.map(({ tenant }) => tenant))
+  return {
+    counted,
+    since: day - DAYS_MAX,
+    gone: [...there.keys()].filter((tenant) => !names.has(tenant)),
+    put: wanted.filter((row) => row.some((value, nth) => value !== there.get(row[0])?.[nth])),
+  }
+}
+
 /** At once: smtpd sees what was before, or what is now. */
-function write(db: Database.Database, { counted, day, tenants }: Taken): void {
+function apply(db: Database.Database, { counted, since, gone, put }: Changes): void {
   const forget = db.prepare<[string]>('DELETE FROM accepted WHERE message_id = ?')
-  const lost = db.prepare<[number]>('DELETE FROM accepted WHERE day < ?')
-  const gone = db.prepare<[string]>('DELETE FROM usage WHERE tenant NOT IN (SELECT value FROM json_each(?))')
-  const put = db.prepare(`
+  const lose = db.prepare<[number]>('DELETE FROM accepted WHERE day < ?')
+  const drop = db.prepare<[string]>('DELETE FROM usage WHERE tenant = ?')
+  const set = db.prepare<Row>(`
     INSERT INTO usage (tenant, ${COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (tenant) DO UPDATE SET (${COLUMNS}) = (${NEW_COLUMNS})`)
   const all = db.transaction(() => {
     for (const id of counted) forget.run(id)
-    lost.run(day - DAYS_MAX)
-    gone.run(JSON.stringify(tenants.map(({ tenant }) => tenant)))
-    for (const { tenant, quotas, usage } of tenants) {
-      const { messagesPerDay, bytesPerDay, storedBytes } = quotas
-      put.run(tenant, messagesPerDay, bytesPerDay, storedBytes, day, usage.messages, usage.bytes, usage.storedBytes)
-    }
+    lose.run(since)
+    for (const tenant of gone) drop.run(tenant)
+    for (const row of put) set.run(...row)
   })
   all.immediate()
 }

@@ -25,6 +25,7 @@ export { stepText, type TopicStep } from './topics.ts'
 export { dataSchemaOf, schemaFiles, validateData, type SchemaFile } from './schemas.ts'
 export {
   EVENT_TYPES,
+  MAIL_TOPICS,
   TOPICS,
   isEventType,
   keyOf,

@@ -155,6 +155,8 @@ export type Topic = (typeof CATALOGUE)[EventType]['topic']
 
 export const EVENT_TYPES = Object.keys(CATALOGUE) as EventType[]
 export const TOPICS: readonly Topic[] = [...new Set(EVENT_TYPES.map((type) => CATALOGUE[type].topic))]
+/** Without these no mail flows. */
+export const MAIL_TOPICS = ['mail.ingest.v1', 'mail.messages.v1'] as const satisfies readonly Topic[]
 
 export const isEventType = (text: string): text is EventType => Object.hasOwn(CATALOGUE, text)
 export const topicOf = (type: EventType): Topic => CATALOGUE[type].topic

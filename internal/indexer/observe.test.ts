@@ -60,3 +60,40 @@ test('a lag that cannot be read is told at the first failure of each series; the
   await observing
   await bed.close()
 })
+
+test('a topic that the log has not got is told once, and the lag of the others stays true', async () => {
+  const bed = await Bed.open(pool)
+  const registry = new Registry()
+  const stop = new AbortController()
+  const warned: unknown[] = []
+  const warn: Log['warn'] = ({ topic }) => void warned.push(topic)
+  let missing = 0
+  let end = 3
+  const ends: typeof bed.log.ends = async (topic) => {
+    if (topic !== 'mail.refusals.v1') return [{ topic, partition: 0, offset: end }]
+    missing += 1
+    throw new Error('no topic')
+  }
+  const wide = { indexer: ['mail.ingest.v1'], projector: ['mail.ingest.v1', 'mail.refusals.v1'] } as const
+  const observing = observeState({
+    log: { ends },
+    store: bed.store,
+    clock: { ...fastClock, sleep: (_ms, signal) => fastClock.sleep(100, signal) },
+    logger: { ...silent, warn },
+    metrics: indexerMetrics(registry, wide),
+    groups: wide,
+    indexer: 'indexer',
+    signal: stop.signal,
+  })
+  const lagOf = (group: string, topic: string, lag: number) => async () =>
+    (await registry.metrics()).includes(`lag_messages{group="${group}",topic="${topic}"} ${lag}\n`)
+  for (end of [3, 5]) {
+    await eventually(lagOf('indexer', 'mail.ingest.v1', end), 5000)
+    await eventually(lagOf('projector', 'mail.ingest.v1', end), 5000)
+  }
+  await eventually(() => missing >= 3)
+  expect(warned).toEqual(['mail.refusals.v1'])
+  stop.abort()
+  await observing
+  await bed.close()
+})

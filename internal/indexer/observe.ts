@@ -2,7 +2,7 @@
 // the same of all of them.
 
 import { QUARANTINE_MEANINGS } from './facts.ts'
-import { TOPICS, type EventLog, type Topic } from '../eventlog/eventlog.ts'
+import type { EventLog, Topic } from '../eventlog/eventlog.ts'
 import type { Clock, Log } from '../ports/ports.ts'
 import { countByReason, countRunning, listCheckpoints, outboxState, type Store } from '../store/store.ts'
 import { Conservation } from './conservation.ts'
@@ -29,19 +29,24 @@ export interface ObserveOptions {
 
 /** Looks until the signal aborts. */
 export async function observeState(options: ObserveOptions): Promise<void> {
-  const caughtUp: CaughtUp = new Map()
   const conservation = new Conservation(options)
-  const looks = [
-    observeOutbox,
-    observeQuarantine,
-    observeReplays,
-    () => observeLag(options, caughtUp),
-    () => conservation.look(),
-  ]
-  await Promise.all(looks.map((look) => looking(options, () => look(options))))
+  const looks = [observeOutbox, observeQuarantine, observeReplays, () => conservation.look()]
+  await Promise.all([...looks.map((look) => looking(options, () => look(options))), ...observeLags(options)])
 }
 
-async function looking({ clock, logger, signal }: ObserveOptions, look: () => Promise<void>): Promise<void> {
+/** Each topic by itself: one that the log has not got leaves the lag of the others true. */
+function observeLags(options: ObserveOptions): Promise<void>[] {
+  const caughtUp: CaughtUp = new Map()
+  const topics = new Set(Object.values(options.groups).flat())
+  return [...topics].map((topic) => looking(options, () => observeLag(options, topic, caughtUp), { topic }))
+}
+
+/** `about` is told with a failure. */
+async function looking(
+  { clock, logger, signal }: ObserveOptions,
+  look: () => Promise<void>,
+  about: object = {},
+): Promise<void> {
   let failures = 0
   try {
     for (;;) {
@@ -52,7 +57,8 @@ async function looking({ clock, logger, signal }: ObserveOptions, look: () => Pr
       } catch (error) {
         // Gauges stay as they were, which may look like health: said once for each series.
         const level = ++failures === 1 ? 'warn' : 'debug'
-        if (!signal.aborted) logger[level]({ err: error, failures }, 'the state of the indexer cannot be read')
+        if (!signal.aborted)
+          logger[level]({ err: error, failures, ...about }, 'the state of the indexer cannot be read')
       }
       await pause(clock, Math.max(EVERY_MS, REST * (clock.monotonic() - began)), signal)
     }
@@ -81,26 +87,25 @@ async function observeReplays({ store, metrics }: ObserveOptions): Promise<void>
 /** When each partition of each group was seen without lag, or first. What waits there now came later, as far as can be told. */
 type CaughtUp = Map<string, number>
 
-async function observeLag(options: ObserveOptions, caughtUp: CaughtUp): Promise<void> {
+async function observeLag(options: ObserveOptions, topic: Topic, caughtUp: CaughtUp): Promise<void> {
   const { log, store, clock, metrics, groups } = options
   const now = clock.now()
   const checkpoints = await listCheckpoints(store)
-  const ends = new Map(await Promise.all(TOPICS.map(async (topic) => [topic, await log.ends(topic)] as const)))
+  const ends = await log.ends(topic)
   for (const [group, topics] of Object.entries(groups)) {
-    for (const topic of topics) {
-      let lag = 0
-      let oldestAt = Infinity
-      for (const { partition, offset: end } of ends.get(topic) ?? []) {
-        const done = checkpoints.find((at) => at.group === group && at.topic === topic && at.partition === partition)
-        const events = Math.max(0, end - (done?.offset ?? 0))
-        const place = `${group} ${topic}/${partition}`
-        const since = events === 0 ? now : (caughtUp.get(place) ?? done?.eventTime ?? now)
-        caughtUp.set(place, since)
-        lag += events
-        if (events > 0) oldestAt = Math.min(oldestAt, Math.max(since, done?.eventTime ?? 0))
-      }
-      metrics.lag.set({ group, topic }, lag)
-      metrics.oldest.set({ group, topic }, lag === 0 ? 0 : oldestAt / 1000)
+    if (!topics.includes(topic)) continue
+    let lag = 0
+    let oldestAt = Infinity
+    for (const { partition, offset: end } of ends) {
+      const done = checkpoints.find((at) => at.group === group && at.topic === topic && at.partition === partition)
+      const events = Math.max(0, end - (done?.offset ?? 0))
+      const place = `${group} ${topic}/${partition}`
+      const since = events === 0 ? now : (caughtUp.get(place) ?? done?.eventTime ?? now)
+      caughtUp.set(place, since)
+      lag += events
+      if (events > 0) oldestAt = Math.min(oldestAt, Math.max(since, done?.eventTime ?? 0))
     }
+    metrics.lag.set({ group, topic }, lag)
+    metrics.oldest.set({ group, topic }, lag === 0 ? 0 : oldestAt / 1000)
   }
 }

@@ -9,6 +9,9 @@ import { Client } from './testing/client.ts'
 const SESSIONS = Number(process.env['FLOOD_SESSIONS'] ?? 500)
 const NOOPS = Number(process.env['FLOOD_NOOPS'] ?? 5000)
 const FLOODERS = 20
+/** Sessions whose content comes an octet at a time. */
+const SLOW = 50
+const SLOW_OCTETS_MAX = 500
 /** Octets of one idle session, our test's client with its own socket included. */
 const SESSION_BYTES_MAX = 60_000
 
@@ -17,15 +20,30 @@ afterEach(async () => bed.close())
 
 setFlagsFromString('--expose-gc')
 const collect = runInNewContext('gc') as () => void
+/** A client whose content is under way. */
+async function slowSender(port: number): Promise<Client> {
+  const client = new Client(port)
+  await client.hello()
+  for (const line of ['MAIL FROM:<ann@sender.example>', 'RCPT TO:<orders+acme@mail.example>']) await client.say(line)
+  expect(await client.say('DATA')).toMatch(/^354/)
+  client.send('Subject: slow\r\n\r\n')
+  return client
+}
+
 const heapBytes = (): number => {
   collect()
   const { heapUsed, external } = process.memoryUsage()
   return heapUsed + external
 }
 
-test('idle sessions and a flood of NOOP cost bounded memory, and a mail is taken meanwhile', async () => {
+test('idle sessions, slow senders and a flood of NOOP cost bounded memory, and a mail is taken meanwhile', async () => {
   bed = await openBed({
-    limits: { sessionsMax: SESSIONS + FLOODERS + 10, idleTimeoutMs: 300_000, sessionTimeoutMs: 300_000 },
+    limits: {
+      sessionsMax: SESSIONS + SLOW + FLOODERS + 10,
+      idleTimeoutMs: 300_000,
+      dataTimeoutMs: 300_000,
+      sessionTimeoutMs: 300_000,
+    },
   })
   const beforeBytes = heapBytes()
   const idle: Client[] = []
@@ -49,12 +67,15 @@ test('idle sessions and a flood of NOOP cost bounded memory, and a mail is taken
     }
   }
   const floodedBytes = heapBytes()
+  const slow = await Promise.all(Array.from({ length: SLOW }, () => slowSender(bed.port)))
   const flooding = Array.from({ length: FLOODERS }, flood)
   const replies: (string | undefined)[] = []
   const sender = new Client(bed.port)
   await sender.hello()
   const delayMs: number[] = []
   while (left.noops > 0) {
+    // A mail stays as small as the front door wants it, however long the flood.
+    if (replies.length < SLOW_OCTETS_MAX) for (const client of slow) client.send('x')
     const beganMs = performance.now()
     replies.push(await sender.mail('Subject: x\r\n\r\nx\r\n'))
     delayMs.push(performance.now() - beganMs)
@@ -71,5 +92,7 @@ test('idle sessions and a flood of NOOP cost bounded memory, and a mail is taken
   expect(replies.length).toBeGreaterThan(0)
   expect(replies.filter((reply) => !reply?.startsWith('250 2.0.0'))).toEqual([])
   expect(grownBytes).toBeLessThan(20_000_000)
-  for (const client of [...idle, sender]) client.socket.destroy()
+  // Their sessions and what they had sent were held all the while.
+  for (const client of slow) expect(await client.say('\r\n.')).toMatch(/^250 2\.0\.0/)
+  for (const client of [...idle, ...slow, sender]) client.socket.destroy()
 })
