@@ -37,7 +37,8 @@ interface ComposeService {
   cap_drop?: string[]
   security_opt?: string[]
   volumes?: string[]
-  depends_on?: Record<string, { condition: string }>
+  secrets?: string[]
+  depends_on?: Record<string, { condition: string; restart?: boolean }>
   healthcheck?: { disable?: boolean; test?: string[] }
 }
 
@@ -62,7 +63,7 @@ const podsOf = manifests.flatMap(({ name, manifest }) => {
 })
 const compose = parse(read('deploy/compose.yml'), { merge: true }) as {
   name: string
-  secrets: object
+  secrets?: Record<string, { environment?: string }>
   services: Record<string, ComposeService>
 }
 const services = Object.entries(compose.services)
@@ -183,8 +184,10 @@ describe('compose', () => {
       ['id', '$schema'].includes(key) && typeof value === 'string' ? undefined : value,
     ) as object
     const check = new Ajv2019({ strict: false, validateFormats: false }).compile(schema)
-    // `name` and secrets of the environment are younger than this edition of the schema.
-    const { name: _, secrets: __, ...rest } = compose
+    // `name` and `depends_on: … restart` are younger than this edition of the schema.
+    const { name: _, ...rest } = JSON.parse(JSON.stringify(compose), (key, value: unknown) =>
+      key === 'restart' && value === true ? undefined : value,
+    ) as typeof compose
     expect(check(rest) ? [] : check.errors).toEqual([])
   })
 
@@ -197,6 +200,12 @@ describe('compose', () => {
     },
   )
 
+  test.each(services)('%s has no secret that Compose cannot give it', (_name, { read_only: fixed, secrets = [] }) => {
+    const given = secrets.filter((name) => compose.secrets?.[name]?.environment !== undefined)
+    // Compose writes such a secret into the container, and refuses where it cannot.
+    expect(fixed === true ? given : []).toEqual([])
+  })
+
   test.each(services)('%s is there, waits for what is there and tells how it is', (_name, service) => {
     for (const [other, { condition }] of Object.entries(service.depends_on ?? {})) {
       const { healthcheck, image } = compose.services[other] ?? {}
@@ -207,7 +216,9 @@ describe('compose', () => {
       if (!job && !image?.startsWith('mail-ingest:')) expect(healthcheck?.test).toBeDefined()
     }
     const space = service.network_mode?.replace('service:', '')
-    if (space !== undefined) expect(Object.keys(compose.services)).toContain(space)
+    if (space === undefined) return
+    expect(Object.keys(compose.services)).toContain(space)
+    expect(service.depends_on?.[space]).toEqual({ condition: 'service_healthy', restart: true })
   })
 
   test('smtpd and uploaderd share their volume and network namespace', () => {
