@@ -25,7 +25,11 @@ interface Manifest {
   apiVersion: string
   kind: string
   metadata: { name: string }
-  spec: { template?: { spec: { containers: Container[]; initContainers?: Container[]; securityContext: object } } }
+  spec: {
+    template?: { spec: { containers: Container[]; initContainers?: Container[]; securityContext: object } }
+    podSelector?: { matchLabels?: Record<string, string> }
+    egress?: { ports: { port: number }[] }[]
+  }
 }
 interface ComposeService {
   image: string
@@ -72,8 +76,9 @@ const dockerfile = read('deploy/Dockerfile')
 const proxy = read('deploy/kubernetes/metrics-proxy.conf')
 const units = readdirSync('deploy/systemd').map((name) => [name, read(join('deploy/systemd', name))] as const)
 const SETTINGS = new Set([...envExample().matchAll(/^#?([A-Z_]+)=/gm)].map((match) => match[1] ?? ''))
-/** Read by others than us: Node, the AWS SDK. */
-const FOREIGN = /^(AWS_(ACCESS_KEY_ID|SECRET_ACCESS_KEY)|NODE_(ENV|COMPILE_CACHE)|UV_THREADPOOL_SIZE|PATH)$/
+/** Read by others than us: Node, the AWS SDK, OpenTelemetry. */
+const FOREIGN =
+  /^(OTEL_[A-Z_]+|AWS_(ACCESS_KEY_ID|SECRET_ACCESS_KEY)|NODE_(ENV|COMPILE_CACHE)|UV_THREADPOOL_SIZE|PATH)$/
 
 describe('names and versions', () => {
   const { version } = JSON.parse(read('package.json')) as { version: string }
@@ -295,6 +300,20 @@ describe('Kubernetes', () => {
         readOnlyRootFilesystem: true,
         capabilities: { drop: ['ALL'] },
       })
+  })
+
+  const EGRESS = [
+    ['smtpd and uploaderd', 'node', [53, 443, 3310, 4318, 5432, 9092]],
+    ['indexerd, with automatic replies', 'indexerd', [25, 53, 443, 465, 587, 3310, 4318, 5432, 9092]],
+    ['probed, with its canary', 'probed', [25, 53, 443, 2525, 3310, 4318, 5432, 9092]],
+  ] as const
+  test.each(EGRESS)('%s reach what they need, and nothing else', (_what, pod, ports) => {
+    const open = manifests.flatMap(({ manifest: { kind, spec } }) => {
+      if (kind !== 'NetworkPolicy') return []
+      const name = spec.podSelector?.matchLabels?.['app.kubernetes.io/name'] ?? pod
+      return name === pod ? (spec.egress ?? []).flatMap((rule) => rule.ports.map(({ port }) => port)) : []
+    })
+    expect([...new Set(open)].toSorted((a, b) => a - b)).toEqual(ports)
   })
 
   test.skipIf(!onPath('kubectl'))('kustomize builds both', () => {
