@@ -235,7 +235,14 @@ describe('compose', () => {
   test('files that are mounted are there', () => {
     const mounted = services.flatMap(([, { volumes = [] }]) => volumes.map((each) => each.split(':')[0] ?? ''))
     const paths = mounted.filter((path) => path.startsWith('.')).map((path) => join('deploy', path))
-    expect(paths.filter((path) => !existsSync(path) && !MADE_ELSEWHERE.has(path))).toEqual([])
+    expect(paths.filter((path) => !existsSync(path))).toEqual([])
+  })
+
+  test('Prometheus loads every file of rules, where compose mounts them', () => {
+    const { rule_files: loaded } = parse(read('deploy/compose/prometheus.yml')) as { rule_files: string[] }
+    const mounted = compose.services['prometheus']?.volumes?.find((each) => each.startsWith('../alerts:'))
+    const files = readdirSync('alerts').filter((name) => name.endsWith('.yml'))
+    expect(loaded.toSorted()).toEqual(files.map((name) => join(mounted?.split(':')[1] ?? '', name)).toSorted())
   })
 
   test('the roles are those of docs/postgresql.md', () => {
@@ -246,9 +253,6 @@ describe('compose', () => {
     expect(statements(page).length).toBeGreaterThan(5)
   })
 })
-
-/** Mounted where they are there. */
-const MADE_ELSEWHERE = new Set(['alerts', 'deploy/dashboards'])
 
 describe('Kubernetes', () => {
   test.each(KUBERNETES)('%s lists every file that it has', (folder) => {
