@@ -1,5 +1,5 @@
 // Package alerts: the rules that Prometheus loads, as a table. `make docs` writes rules.yml and alerts.yml from it, which are what users
-// load, and the cases in alerts/tests/.
+// load, both once more as a PrometheusRule (deploy/kubernetes/monitoring), and the cases in alerts/tests/.
 //
 // Contract: every alert names metrics of docs/metrics.md only, has a page in alerts/runbooks/, a panel, and a case in which it fires and
 // one in which it stays silent. What pages (critical) is what users notice, or will within hours; all else is a ticket (warning).
@@ -37,9 +37,8 @@ const annotationsOf = (alert: Alert): Record<string, string> => ({
 
 const HEAD = '# Made from alerts/*.ts by `make docs`: changes belong there.\n'
 
-/** alerts.yml. With a `factor` every duration is divided by it, for tests that cannot wait. */
-export function alertsYaml(factor = 1): string {
-  const groups = Object.entries(GROUPS).map(([name, alerts]) => ({
+const alertGroups = (factor: number) =>
+  Object.entries(GROUPS).map(([name, alerts]) => ({
     name,
     rules: alerts.map((alert) => ({
       alert: alert.name,
@@ -49,11 +48,24 @@ export function alertsYaml(factor = 1): string {
       annotations: annotationsOf(alert),
     })),
   }))
-  return HEAD + yamlOf({ groups })
+
+const ruleGroups = (factor: number) => {
+  const rules = recordingRules().map(({ record, expr }) => ({ record, expr: expressionOf(expr, factor) }))
+  return [{ name: 'mail-ingest-slo', rules }]
 }
 
+/** alerts.yml. With a `factor` every duration is divided by it, for tests that cannot wait. */
+export const alertsYaml = (factor = 1): string => HEAD + yamlOf({ groups: alertGroups(factor) })
+
 /** rules.yml, in the same way. */
-export function rulesYaml(factor = 1): string {
-  const rules = recordingRules().map(({ record, expr }) => ({ record, expr: expressionOf(expr, factor) }))
-  return HEAD + yamlOf({ groups: [{ name: 'mail-ingest-slo', rules }] })
-}
+export const rulesYaml = (factor = 1): string => HEAD + yamlOf({ groups: ruleGroups(factor) })
+
+/** Both, as the Prometheus operator takes them. */
+export const prometheusRuleYaml = (): string =>
+  HEAD +
+  yamlOf({
+    apiVersion: 'monitoring.coreos.com/v1',
+    kind: 'PrometheusRule',
+    metadata: { name: 'mail-ingest' },
+    spec: { groups: [...ruleGroups(1), ...alertGroups(1)] },
+  })

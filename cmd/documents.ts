@@ -1,7 +1,7 @@
 // Every committed file that is made from the code. `make docs` writes them, test/docs.test.ts compares them.
 
 import { PassThrough, Readable } from 'node:stream'
-import { alertsYaml, rulesYaml } from '../alerts/alerts.ts'
+import { alertsYaml, prometheusRuleYaml, rulesYaml } from '../alerts/alerts.ts'
 import { caseFiles } from '../alerts/cases.ts'
 import { dashboardFiles } from '../alerts/dashboards.ts'
 import { buildProgram, cliReferenceMarkdown, type Context } from '../internal/cli/cli.ts'
@@ -31,6 +31,7 @@ export async function generatedFiles(): Promise<GeneratedFile[]> {
     { path: 'docs/cli.md', text: cliReferenceMarkdown(buildProgram(nothing())) },
     { path: 'alerts/rules.yml', text: rulesYaml() },
     { path: 'alerts/alerts.yml', text: alertsYaml() },
+    { path: 'deploy/kubernetes/monitoring/rules.yaml', text: prometheusRuleYaml() },
     ...caseFiles(),
     ...dashboardFiles(),
     { path: 'docs/metrics.md', text: await metricsMarkdown() },

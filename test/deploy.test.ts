@@ -25,7 +25,11 @@ interface Manifest {
   apiVersion: string
   kind: string
   metadata: { name: string }
-  spec: { template?: { spec: { containers: Container[]; initContainers?: Container[]; securityContext: object } } }
+  spec: {
+    template?: { spec: { containers: Container[]; initContainers?: Container[]; securityContext: object } }
+    podSelector?: { matchLabels?: Record<string, string> }
+    egress?: { ports: { port: number }[] }[]
+  }
 }
 interface ComposeService {
   image: string
@@ -37,7 +41,8 @@ interface ComposeService {
   cap_drop?: string[]
   security_opt?: string[]
   volumes?: string[]
-  depends_on?: Record<string, { condition: string }>
+  secrets?: string[]
+  depends_on?: Record<string, { condition: string; restart?: boolean }>
   healthcheck?: { disable?: boolean; test?: string[] }
 }
 
@@ -62,7 +67,7 @@ const podsOf = manifests.flatMap(({ name, manifest }) => {
 })
 const compose = parse(read('deploy/compose.yml'), { merge: true }) as {
   name: string
-  secrets: object
+  secrets?: Record<string, { environment?: string }>
   services: Record<string, ComposeService>
 }
 const services = Object.entries(compose.services)
@@ -71,8 +76,9 @@ const dockerfile = read('deploy/Dockerfile')
 const proxy = read('deploy/kubernetes/metrics-proxy.conf')
 const units = readdirSync('deploy/systemd').map((name) => [name, read(join('deploy/systemd', name))] as const)
 const SETTINGS = new Set([...envExample().matchAll(/^#?([A-Z_]+)=/gm)].map((match) => match[1] ?? ''))
-/** Read by others than us: Node, the AWS SDK. */
-const FOREIGN = /^(AWS_(ACCESS_KEY_ID|SECRET_ACCESS_KEY)|NODE_(ENV|COMPILE_CACHE)|UV_THREADPOOL_SIZE|PATH)$/
+/** Read by others than us: Node, the AWS SDK, OpenTelemetry. */
+const FOREIGN =
+  /^(OTEL_[A-Z_]+|AWS_(ACCESS_KEY_ID|SECRET_ACCESS_KEY)|NODE_(ENV|COMPILE_CACHE)|UV_THREADPOOL_SIZE|PATH)$/
 
 describe('names and versions', () => {
   const { version } = JSON.parse(read('package.json')) as { version: string }
@@ -183,8 +189,10 @@ describe('compose', () => {
       ['id', '$schema'].includes(key) && typeof value === 'string' ? undefined : value,
     ) as object
     const check = new Ajv2019({ strict: false, validateFormats: false }).compile(schema)
-    // `name` and secrets of the environment are younger than this edition of the schema.
-    const { name: _, secrets: __, ...rest } = compose
+    // `name` and `depends_on: … restart` are younger than this edition of the schema.
+    const { name: _, ...rest } = JSON.parse(JSON.stringify(compose), (key, value: unknown) =>
+      key === 'restart' && value === true ? undefined : value,
+    ) as typeof compose
     expect(check(rest) ? [] : check.errors).toEqual([])
   })
 
@@ -197,6 +205,12 @@ describe('compose', () => {
     },
   )
 
+  test.each(services)('%s has no secret that Compose cannot give it', (_name, { read_only: fixed, secrets = [] }) => {
+    const given = secrets.filter((name) => compose.secrets?.[name]?.environment !== undefined)
+    // Compose writes such a secret into the container, and refuses where it cannot.
+    expect(fixed === true ? given : []).toEqual([])
+  })
+
   test.each(services)('%s is there, waits for what is there and tells how it is', (_name, service) => {
     for (const [other, { condition }] of Object.entries(service.depends_on ?? {})) {
       const { healthcheck, image } = compose.services[other] ?? {}
@@ -207,7 +221,9 @@ describe('compose', () => {
       if (!job && !image?.startsWith('mail-ingest:')) expect(healthcheck?.test).toBeDefined()
     }
     const space = service.network_mode?.replace('service:', '')
-    if (space !== undefined) expect(Object.keys(compose.services)).toContain(space)
+    if (space === undefined) return
+    expect(Object.keys(compose.services)).toContain(space)
+    expect(service.depends_on?.[space]).toEqual({ condition: 'service_healthy', restart: true })
   })
 
   test('smtpd and uploaderd share their volume and network namespace', () => {
@@ -219,7 +235,14 @@ describe('compose', () => {
   test('files that are mounted are there', () => {
     const mounted = services.flatMap(([, { volumes = [] }]) => volumes.map((each) => each.split(':')[0] ?? ''))
     const paths = mounted.filter((path) => path.startsWith('.')).map((path) => join('deploy', path))
-    expect(paths.filter((path) => !existsSync(path) && !MADE_ELSEWHERE.has(path))).toEqual([])
+    expect(paths.filter((path) => !existsSync(path))).toEqual([])
+  })
+
+  test('Prometheus loads every file of rules, where compose mounts them', () => {
+    const { rule_files: loaded } = parse(read('deploy/compose/prometheus.yml')) as { rule_files: string[] }
+    const mounted = compose.services['prometheus']?.volumes?.find((each) => each.startsWith('../alerts:'))
+    const files = readdirSync('alerts').filter((name) => name.endsWith('.yml'))
+    expect(loaded.toSorted()).toEqual(files.map((name) => join(mounted?.split(':')[1] ?? '', name)).toSorted())
   })
 
   test('the roles are those of docs/postgresql.md', () => {
@@ -230,9 +253,6 @@ describe('compose', () => {
     expect(statements(page).length).toBeGreaterThan(5)
   })
 })
-
-/** Mounted where they are there. */
-const MADE_ELSEWHERE = new Set(['alerts', 'deploy/dashboards'])
 
 describe('Kubernetes', () => {
   test.each(KUBERNETES)('%s lists every file that it has', (folder) => {
@@ -284,6 +304,20 @@ describe('Kubernetes', () => {
         readOnlyRootFilesystem: true,
         capabilities: { drop: ['ALL'] },
       })
+  })
+
+  const EGRESS = [
+    ['smtpd and uploaderd', 'node', [53, 443, 3310, 4318, 5432, 9092]],
+    ['indexerd, with automatic replies', 'indexerd', [25, 53, 443, 465, 587, 3310, 4318, 5432, 9092]],
+    ['probed, with its canary', 'probed', [25, 53, 443, 2525, 3310, 4318, 5432, 9092]],
+  ] as const
+  test.each(EGRESS)('%s reach what they need, and nothing else', (_what, pod, ports) => {
+    const open = manifests.flatMap(({ manifest: { kind, spec } }) => {
+      if (kind !== 'NetworkPolicy') return []
+      const name = spec.podSelector?.matchLabels?.['app.kubernetes.io/name'] ?? pod
+      return name === pod ? (spec.egress ?? []).flatMap((rule) => rule.ports.map(({ port }) => port)) : []
+    })
+    expect([...new Set(open)].toSorted((a, b) => a - b)).toEqual(ports)
   })
 
   test.skipIf(!onPath('kubectl'))('kustomize builds both', () => {

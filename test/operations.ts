@@ -137,7 +137,8 @@ export function operations(name: string, open: () => Promise<Place>): void {
       const { pending } = await json<{ pending: number }>(`spool attach ${disk} --dry-run`)
       const done = await run(`spool attach ${disk} --json`)
       expect(done).toMatchObject({ status: 0 })
-      expect(JSON.parse(done.stdout.toString())).toEqual({ dir: disk, handedOn: pending, pending: 0, aside: 0 })
+      const nothing = { pending: 0, aside: 0, refusals: 0, refusalsHandedOn: 0 }
+      expect(JSON.parse(done.stdout.toString())).toEqual({ dir: disk, handedOn: pending, ...nothing })
       expect(await json(`spool attach ${disk}`)).toMatchObject({ handedOn: 0 })
 
       const rows = await indexed(promised)

@@ -45,7 +45,7 @@ export const SPOOL: Noun = {
     {
       usage: 'attach <dir>',
       about:
-        'Hands on everything that waits in the spool of a node that is gone, in DIR on this machine, and ends; exit 5 when something is set aside, 6 while its smtpd or uploaderd lives; safe to repeat',
+        'Hands on everything that waits in the spool of a node that is gone, in DIR on this machine, and ends; exit 5 when something is set aside or refusals could not be told, 6 while its smtpd or uploaderd lives; safe to repeat',
       options: [dryRunOption()],
       examples: [
         ['spool attach /mnt/node3/spool --dry-run', 'how much waits'],

@@ -54,7 +54,8 @@ export interface RunOptions {
   environment?: Record<string, string>
   signal?: AbortSignal
   terminal?: boolean
-  /** Instead of the desk's own. */
+  /** These instead of the desk's own. */
+  clock?: Clock
   engines?: Partial<Context['engines']>
 }
 
@@ -168,7 +169,7 @@ function contextOf(dataDir: string, options: RunOptions & { out: Writable; err: 
       },
       ...options.engines,
     },
-    clock,
+    clock: options.clock ?? clock,
     ids,
     random: randomBytes,
     streams: { input: Readable.from([Buffer.from(options.input ?? '')]), out: options.out, err: options.err },
