@@ -52,6 +52,9 @@ bench-faults: install ## five minutes of mail while the real engines fail in tur
 bench-flood: install ## thousands of idle and slow sessions, a hundred thousand NOOPs, and one mail after the other; writes bench/flood.md
 	@node bench/flood.ts
 
+alerts-real: install ## twelve minutes: everything that has an alert goes wrong, watched by Prometheus; writes docs/alerts-run.md
+	@node bench/alerts.ts
+
 up: deploy/.env ## with Docker: everything on real engines in containers, watched by Prometheus and Grafana
 	@$(COMPOSE) up --build --detach --wait
 	@printf '%s\n' '' '  Send mail to   smtp://127.0.0.1:2525        orders+acme@mail.localhost' \
@@ -82,4 +85,4 @@ runtime/node_modules/.installed: runtime/package-lock.json
 	@cd runtime && $(NPM) ci --ignore-scripts >&2 && ln -sfn node_modules/node-linux-$(ARCH)/bin bin
 	@touch $@
 
-.PHONY: help up ctl down run test engines test-engines check static fix fuzz docs bench bench-faults bench-flood install
+.PHONY: help up ctl down run test engines test-engines check static fix fuzz docs bench bench-faults bench-flood alerts-real install

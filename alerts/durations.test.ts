@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { divided, expressionOf, msOf } from './durations.ts'
+import { divided, expressionOf, longestOf, msOf } from './durations.ts'
 
 test.each([
   ['5m', 60, '5000ms'],
@@ -25,5 +25,14 @@ describe('an expression', () => {
     ['x_5m{a="5m"} == 1', 60, 'x_5m{a="5m"} == 1', 'names and values stay'],
   ])('%s, divided by %j (%s)', (template, factor, want) => expect(expressionOf(template, factor)).toBe(want))
 })
+
+test.each([
+  ['up == 0', '5m', '5m', 'its for'],
+  ['time() - x > {15m}', '5m', '15m', 'an age'],
+  ['rate(x[30m]) == 0 and rate(x[30m] offset 1w) > 0.02', '15m', '1w', 'an offset'],
+  ['a:ratio_rate3d > 1 and a:ratio_rate6h > 1', '1h', '3d', 'a recorded ratio'],
+])('the longest duration of %s for %s is %s (%s)', (expr, held, want) =>
+  expect(longestOf({ expr, for: held })).toBe(msOf(want)),
+)
 
 test.each(['', '5', 'm', '5x', '1h30m'])('%j is no duration', (text) => expect(() => msOf(text)).toThrow(TypeError))

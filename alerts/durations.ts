@@ -24,3 +24,11 @@ export function expressionOf(template: string, factor: number): string {
     .replaceAll(/\boffset (\d+[smhdw])\b/g, (_, by: string) => `offset ${divided(by, factor)}`)
     .replaceAll(/\{(\d+[smhdw])\}/g, (_, age: string) => String(msOf(age) / 1000 / factor))
 }
+
+const WINDOW = /\[(\d+[smhdw])\]|\boffset (\d+[smhdw])\b|\{(\d+[smhdw])\}|:ratio_rate(\d+[smhdw])\b/g
+
+/** The longest duration that an alert waits for or looks back, milliseconds: its `for`, and all in its template and its recorded ratios. */
+export function longestOf({ expr, for: held }: { expr: string; for: string }): number {
+  const found = [...expr.matchAll(WINDOW)].map(([, ...groups]) => groups.find((group) => group !== undefined) ?? '0s')
+  return Math.max(...[held, ...found].map(msOf))
+}
