@@ -127,7 +127,7 @@ export function withLag({ make, mend }: Hands): Hands {
       const { flow } = watched
       const { everyMs } = flow
       await make(watched)
-      flow.everyMs = 50
+      flow.everyMs = 5
       const enough = async () => ((await valueOf(watched, LAG)) > 120 ? true : undefined)
       await eventually(enough, 120_000, 'a lag of 120')
       flow.everyMs = everyMs
