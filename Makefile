@@ -26,7 +26,7 @@ engines: install ## Kafka, Ceph RGW and PostgreSQL, up until Ctrl-C; prints the 
 test-engines: install ## only the tests on real engines
 	@vitest run --project engines --reporter=default --reporter=./test/summary.ts
 
-check: install static ## what to run before a commit: format, lint, types, tidy, unit tests (under a minute)
+check: install static ## what to run before a commit: format, lint, types, tidy, the quick unit tests (under a minute)
 	@vitest run --project unit --reporter=default --reporter=./test/summary.ts
 
 static: install
@@ -38,7 +38,7 @@ fix: install ## format and mend what can be mended
 	@oxfmt && oxlint --type-aware --fix
 
 fuzz: install ## ten million random inputs for the SMTP reader, from FUZZ_SEED (five minutes)
-	@FUZZ_INPUTS=$${FUZZ_INPUTS:-10000000} vitest run --project unit internal/smtp/reader -t fuzz
+	@FUZZ_INPUTS=$${FUZZ_INPUTS:-10000000} vitest run --project system internal/smtp/reader -t fuzz
 
 docs: install ## generate docs/, schemas/ and deploy/env.example from the code
 	@node cmd/gendoc.ts
