@@ -49,6 +49,9 @@ bench: install ## measure against a peer, and write bench/results.md
 bench-faults: install ## five minutes of mail while the real engines fail in turn, and write bench/faults.md
 	@node bench/faults.ts
 
+bench-stages: install ## what a mail costs in each stage when it catches up, on the real engines; writes bench/stages.md
+	@node bench/stages.ts
+
 bench-flood: install ## thousands of idle and slow sessions, a hundred thousand NOOPs, and one mail after the other; writes bench/flood.md
 	@node bench/flood.ts
 
@@ -85,4 +88,4 @@ runtime/node_modules/.installed: runtime/package-lock.json
 	@cd runtime && $(NPM) ci --ignore-scripts >&2 && ln -sfn node_modules/node-linux-$(ARCH)/bin bin
 	@touch $@
 
-.PHONY: help up ctl down run test engines test-engines check static fix fuzz docs bench bench-faults bench-flood alerts-real install
+.PHONY: help up ctl down run test engines test-engines check static fix fuzz docs bench bench-faults bench-stages bench-flood alerts-real install
