@@ -5,7 +5,7 @@ import { expect, test } from 'vitest'
 import { inspect, type Finding } from './inspect.ts'
 import { MemFs } from './memfs.ts'
 import { openReader } from './reader.ts'
-import { bodyOf, drain, idOf, message, put, testOptions, type Message } from './testing/rig.ts'
+import { bodyOf, drain, idOf, message, put, readAll, testOptions, TurnClock, type Message } from './testing/rig.ts'
 import { encodeSegmentHeader } from './segment.ts'
 import { openWriter } from './writer.ts'
 
@@ -160,6 +160,50 @@ test('behind the last entry that is done a torn tail is one, whatever is damaged
   const { counts, told, cut } = await reopened([1, 2, 3, 5], (bytes) => append(flipAt(400)(bytes)))
   expect(counts).toMatchObject({ requeued: 0, partial: 1, corrupt: 1 })
   expect({ told, cut }).toEqual({ told: [idOf(4)], cut: 100 })
+})
+
+/** Two messages in a segment whose writer goes on, with the first changed before a reader has seen it. */
+async function writtenTo(change: (bytes: Buffer) => Buffer) {
+  const disk = new MemFs()
+  const clock = new TurnClock()
+  const options = { ...testOptions(disk, { limits: { doubtMs: 1000 } }), clock }
+  const writer = await openWriter(options)
+  for (const each of sent.slice(0, 2)) await put(writer, each)
+  const [segment = ''] = disk.files('/spool/log')
+  disk.edit(segment, change)
+  const damaged: string[] = []
+  const reader = await openReader({ ...options, observe: { damaged: (what) => damaged.push(what) } })
+  return { disk, clock, writer, reader, damaged, found: () => readAll(reader, clock) }
+}
+
+test.each([
+  ['a bit in its first frame header', flipAt(100)],
+  ['a bit in its first body', flipAt(400)],
+  ['a bit in its own header', flipAt(20)],
+])('%s: damage in the segment that is written to is passed once it has lasted, and told', async (what, change) => {
+  const { clock, writer, reader, damaged, found } = await writtenTo(change)
+  expect(reader.stats().pendingMessages).toBe(what.includes('own') ? 2 : 1)
+  // It might be a write that is under way.
+  expect(await found()).toEqual([])
+  clock.time += 999
+  expect(await found()).toEqual([])
+  clock.time += 1
+  expect(await found()).toEqual(what.includes('own') ? sent.slice(0, 2) : but(1).slice(0, 1))
+  expect(damaged).toEqual([expect.stringMatching(/bytes set aside/)])
+  await put(writer, message(4, 500))
+  expect(await found()).toEqual([message(4, 500)])
+})
+
+test('bytes without a frame behind them are waited for, however long they take', async () => {
+  const { disk, clock, damaged, found } = await writtenTo(flipAt(1100))
+  expect(await found()).toEqual(sent.slice(0, 1))
+  for (const ms of [1000, 1000, 60_000]) {
+    clock.time += ms
+    expect(await found()).toEqual([])
+  }
+  expect(damaged).toEqual([])
+  disk.edit(disk.files('/spool/log')[0] ?? '', flipAt(1100))
+  expect(await found()).toEqual(sent.slice(1, 2))
 })
 
 test('a missing large body is set aside with its envelope', async () => {

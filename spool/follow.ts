@@ -2,7 +2,8 @@
 //
 // Only the newest segment may end in bytes that are no frame yet. A writer never appends to a segment once there is a newer one, and
 // makes a newer one only after it has cut what it takes back; so the reader looks for a newer segment first, and then once more at the
-// end of this one.
+// end of this one. Bytes that are no frame and have one behind them are no end: writes come one after the other, each from its front.
+import type { SpoolClock } from './contract.ts'
 import { isMissing } from './fault.ts'
 import type { Fs, FsFile } from './fs.ts'
 import type { Layout } from './layout.ts'
@@ -29,6 +30,9 @@ export interface Item {
 interface FollowOptions {
   fs: Fs
   layout: Layout
+  clock: Pick<SpoolClock, 'monotonic'>
+  /** So long what looks unfinished may become a frame, before one is looked for behind it, milliseconds. */
+  doubtMs: number
   /** What was done before, by segment name. */
   done: Map<string, Ranges>
   /** Bytes that are no frame, before a valid one or at the end of a complete segment; true once they are kept elsewhere. */
@@ -42,6 +46,8 @@ interface Current {
   walk: Walk
   /** There is a newer segment: nothing more is appended to this one. */
   complete: boolean
+  /** Bytes that are no frame so far, where one is expected; `searchedBytes` is the size of the file that nothing was found in. */
+  doubt?: { offset: number; since: number; searchedBytes: number }
 }
 
 export class Follow {
@@ -58,7 +64,7 @@ export class Follow {
     for (;;) {
       const current = this.#current ?? (await this.#openNext())
       if (current === undefined) return undefined
-      const found = await current.walk.next(current.complete)
+      const found = (await current.walk.next(current.complete)) ?? (await this.#pastDamage(current))
       if (found !== undefined) {
         const frame = await this.#judge(current, found)
         if (frame !== undefined) return { frame, tracked: current.tracked }
@@ -79,6 +85,22 @@ export class Follow {
     const current = this.#current
     this.#current = undefined
     await current?.file.close()
+  }
+
+  /** What lies behind bytes that have been no frame for a while, beginning with these; undefined where no frame is behind them. */
+  async #pastDamage(current: Current): Promise<Found | undefined> {
+    const { walk, file, complete, doubt } = current
+    if (complete) return undefined
+    const { clock, doubtMs } = this.#options
+    const { offset } = walk
+    const sizeBytes = await file.size()
+    if (doubt?.offset !== offset) {
+      if (sizeBytes > offset) current.doubt = { offset, since: clock.monotonic(), searchedBytes: 0 }
+      return undefined
+    }
+    if (clock.monotonic() - doubt.since < doubtMs || doubt.searchedBytes === sizeBytes) return undefined
+    doubt.searchedBytes = sizeBytes
+    return walk.next(true)
   }
 
   async #judge(current: Current, found: Found): Promise<Frame | undefined> {

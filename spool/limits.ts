@@ -31,6 +31,8 @@ export const LIMITS = {
   pollMs: 20,
   /** How often the reader counts what waits behind the entries it has handed out. */
   surveyMs: 1000,
+  /** How long bytes at the end of the log may take to become a frame, before the reader looks for one behind them. */
+  doubtMs: 1000,
   /** How long a done entry may wait for the position file; losing it means only doing work again. */
   positionDelayMs: 200,
 }

@@ -69,12 +69,14 @@ class Reader implements SpoolReader {
   #closing: Promise<void> | undefined
 
   constructor(opened: Opened) {
-    const { options, layout, position } = opened
+    const { options, layout, limits, position } = opened
     this.#opened = opened
     this.#aside = opened.aside
     this.#follow = new Follow({
       fs: options.fs,
       layout,
+      clock: options.clock,
+      doubtMs: limits.doubtMs,
       done: position.done,
       bad: (tracked, bad) => {
         this.#damaged(

@@ -46,12 +46,10 @@ export class Survey {
   /** Counts on to the end of the log as it is now. */
   async advance(): Promise<void> {
     const segments = await listSegments(this.#options.fs, this.#options.layout.log)
-    for (const segment of segments) {
-      if (segment.sequence >= this.#sequence) await this.#segment(segment, segment !== segments.at(-1))
-    }
+    for (const segment of segments) if (segment.sequence >= this.#sequence) await this.#segment(segment)
   }
 
-  async #segment(segment: Segment, complete: boolean): Promise<void> {
+  async #segment(segment: Segment): Promise<void> {
     const { fs, layout, done } = this.#options
     const path = `${layout.log}/${segment.name}`
     const skip = new Ranges(done.get(segment.name)?.list())
@@ -61,7 +59,7 @@ export class Survey {
       const file = await fs.open(path, 'read')
       try {
         const walk = new Walk(file, segment, skip)
-        for (let found = await walk.next(complete); found !== undefined; found = await walk.next(complete)) {
+        for (let found = await walk.next(true); found !== undefined; found = await walk.next(true)) {
           if (found.kind === 'foreign') return
           if (found.kind === 'frame') this.met(segment, found.frame)
         }
