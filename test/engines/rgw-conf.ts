@@ -88,6 +88,9 @@ rgw frontends = beast endpoint=127.0.0.1:${s3Port} tcp_nodelay=1
 # A lifecycle "day" of two seconds, so that expiry can be watched.
 rgw lc debug interval = 2
 rgw lifecycle work time = 00:00-23:59
+# By default three workers go through 32 lists of buckets each time: 50 ms of CPU every second.
+rgw lc max worker = 1
+rgw lc max objs = 1
 rgw gc max objs = 4
 # All threads wait on one queue: with more of them than cores a request goes through more hands, a fifth more CPU at 64.
 rgw thread pool size = 4
