@@ -25,7 +25,6 @@ const POLL_MS = 20
 const SETTINGS = {
   fsync: 'off',
   full_page_writes: 'off',
-  shared_buffers: '32MB',
   max_connections: '60',
   max_wal_size: '256MB',
   autovacuum_naptime: '60s',
