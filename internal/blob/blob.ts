@@ -16,6 +16,8 @@ export interface Upload {
   /** Small string facts kept with the object where the engine can (S3 user metadata). */
   metadata?: Record<string, string>
   open(): Readable
+  /** What `open` would give, where the caller has it in memory and knows that it is right: some engines take it from there. */
+  bytes?: Buffer | undefined
 }
 
 /** An object that is there. */
@@ -35,8 +37,11 @@ export type Verified = Stored & { etag: string }
 export interface BlobStore {
   /** Stores durably and verifies what is stored; resolves only then. A digest or length that differs is `BlobError` `digest`. */
   put(key: string, upload: Upload): Promise<Verified>
-  /** The object's bytes as a stream, or undefined if there is none. The caller consumes or destroys the stream. */
-  get(key: string): Promise<{ stored: Stored; body: Readable } | undefined>
+  /**
+   * The object's bytes as a stream, or undefined if there is none. The caller consumes or destroys the stream, or takes `bytes`,
+   * which are all of a small object where the engine had them in memory, and leaves the stream alone.
+   */
+  get(key: string): Promise<{ stored: Stored; body: Readable; bytes?: Buffer | undefined } | undefined>
   head(key: string): Promise<Stored | undefined>
   /** Every object whose key starts with `prefix`, in key order. */
   list(prefix: string): AsyncIterable<Stored>

@@ -88,6 +88,17 @@ function whatIsStored(store: () => BlobStore): void {
     expect(await store().head(stored.key)).toMatchObject({ sizeBytes: 13 })
   })
 
+  test('what the caller has in memory is the same object as what it opens, and small ones come back so', async () => {
+    const bytes = Buffer.from('x'.repeat(200_000))
+    const opened = await store().put('t/opened', uploadOf(bytes))
+    const inMemory = await store().put('t/memory', { ...uploadOf(bytes), bytes })
+    expect(inMemory.etag).toBe(opened.etag)
+    expect(await textOf(store(), 't/memory')).toBe(bytes.toString())
+    const found = await store().get('t/memory')
+    if (found?.bytes === undefined) found?.body.destroy()
+    else expect(found.bytes.equals(bytes)).toBe(true)
+  })
+
   test('an empty object is an object', async () => {
     await store().put('t/empty', uploadOf(''))
     expect(await textOf(store(), 't/empty')).toBe('')
@@ -164,6 +175,8 @@ function whatIsRefused(fixture: () => BlobFixture): void {
     ['digest', 'other bytes than promised', { sha256: '0'.repeat(64) }],
     ['digest', 'fewer bytes than promised', { sizeBytes: 6 }],
     ['digest', 'more bytes than promised', { sizeBytes: 4 }],
+    ['digest', 'other bytes in memory than promised', { sha256: '0'.repeat(64), bytes: Buffer.from('12345') }],
+    ['digest', 'fewer bytes in memory than promised', { sizeBytes: 6, bytes: Buffer.from('12345') }],
     ['client', 'a source that fails half-way', { open: broken, sizeBytes: 1_000_000 }],
   ])('%s: %s; nothing is stored', async (fault, _what, change) => {
     const { store } = fixture()

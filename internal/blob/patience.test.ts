@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { patiently, type Hold } from './patience.ts'
+import { patience, type Hold } from './patience.ts'
 
 /** Time that goes on when told. */
 function handClock() {
@@ -29,7 +29,7 @@ function begin() {
   const clock = handClock()
   let held: Hold | undefined
   let finish = (_value: string) => {}
-  const work = patiently({ clock, idleMs: 100, wholeMs: 250 }, 'PUT t/a', (hold) => {
+  const work = patience({ clock, idleMs: 100, wholeMs: 250 })('PUT t/a', (hold) => {
     held = hold
     return new Promise<string>((resolve) => (finish = resolve))
   })
@@ -68,5 +68,37 @@ describe('patience', () => {
     expect(outcome()).toBe('open')
     await clock.advance(70)
     expect(outcome()).toBe('timeout')
+  })
+
+  test('one watch is enough for all: each is cut in its own time, and nothing is left of it', async () => {
+    const clock = handClock()
+    const patiently = patience({ clock, idleMs: 100, wholeMs: 250 })
+    const outcomes: string[] = []
+    const cut: string[] = []
+    const begin = (what: string) => {
+      const held = Promise.withResolvers<Hold>()
+      const work = (hold: Hold) => {
+        hold.onCut(() => cut.push(what))
+        held.resolve(hold)
+        return new Promise<never>(() => {})
+      }
+      patiently(what, work).catch(() => outcomes.push(what))
+      return held.promise
+    }
+    await begin('first')
+    await clock.advance(60)
+    const second = await begin('second')
+    expect(clock.sleeping()).toBe(1)
+    await clock.advance(40)
+    expect(outcomes).toEqual(['first'])
+    second.moved()
+    await clock.advance(60)
+    expect(outcomes).toEqual(['first'])
+    await clock.advance(40)
+    expect(outcomes).toEqual(['first', 'second'])
+    expect(cut).toEqual(outcomes)
+    expect(clock.sleeping()).toBe(0)
+    expect(await patiently('third', async () => 'done')).toBe('done')
+    expect(clock.sleeping()).toBe(0)
   })
 })

@@ -1,10 +1,13 @@
 // One bucket, reached through the SDK: its settings, its limits, and one way to ask.
 
 import { S3Client } from '@aws-sdk/client-s3'
+import * as http from 'node:http'
+import * as https from 'node:https'
 import type { S3Place } from '../config/config.ts'
 import type { Clock } from '../ports/ports.ts'
-import { patiently, type Hold, type Patience } from './patience.ts'
+import { patience, type Hold, type Patience } from './patience.ts'
 import { s3Fault } from './s3-fault.ts'
+import { openWire, type Agents, type Wire } from './s3-wire.ts'
 
 const MIB = 1024 ** 2
 
@@ -12,6 +15,8 @@ const MIB = 1024 ** 2
 export const S3_LIMITS = {
   /** Bytes that move in one step: each step must be over in `idleMs`. A smaller object is one step. */
   stepBytes: 64 * 1024,
+  /** Bytes of an object that is read into memory when it is asked for. */
+  gottenBytesMax: 256 * 1024,
   /** Bytes of an object read into memory once and sent from there; above, the source is read twice. */
   bufferedBytesMax: MIB,
   /** Bytes of an object sent as one request; above, it goes in parts. */
@@ -48,11 +53,14 @@ export interface Bucket {
   bucket: string
   clock: S3BlobsOptions['clock']
   limits: S3Limits
-  patience: Patience
+  patiently: Patience
+  /** Sends a request past the SDK. */
+  send: Wire
   /** Key of the object in the bucket. */
   full(key: string): string
   /** Asks with patience; all errors are BlobErrors. `what` is for people. */
   ask<T>(what: string, work: (hold: Hold) => Promise<T>): Promise<T>
+  close(): void
 }
 
 /** The SDK would write to the console; what goes wrong is in the errors. */
@@ -63,26 +71,37 @@ const SILENT = { trace: quiet, debug: quiet, info: quiet, warn: quiet, error: qu
 export function openBucket(options: S3BlobsOptions): Bucket {
   const { bucket, prefix, clock } = options
   const limits = { ...S3_LIMITS, ...options.limits }
-  const patience = { clock, idleMs: limits.idleMs, wholeMs: limits.wholeMs }
+  const patiently = patience({ clock, idleMs: limits.idleMs, wholeMs: limits.wholeMs })
+  const kept = { maxSockets: limits.connections, maxFreeSockets: limits.connectionsKept, keepAlive: true }
+  const agents = { http: new http.Agent(kept), https: new https.Agent(kept) }
+  const client = clientOf(options, limits, agents)
   return {
-    client: clientOf(options, limits),
+    client,
     bucket,
     clock,
     limits,
-    patience,
+    patiently,
+    send: openWire({ client, bucket, clock, agents, connectMs: limits.connectMs }),
     full: (key) => (prefix === '' ? key : `${prefix}/${key}`),
     async ask(what, work) {
       try {
-        return await patiently(patience, what, work)
+        return await patiently(what, work)
       } catch (error) {
         throw s3Fault(what, error)
       }
     },
+    close() {
+      client.destroy()
+      for (const agent of Object.values(agents)) agent.destroy()
+    },
   }
 }
 
-function clientOf({ endpoint, region, pathStyle, credentials }: S3BlobsOptions, limits: S3Limits): S3Client {
-  const agent = { maxSockets: limits.connections, maxFreeSockets: limits.connectionsKept, keepAlive: true }
+function clientOf(
+  { endpoint, region, pathStyle, credentials }: S3BlobsOptions,
+  limits: S3Limits,
+  agents: Agents,
+): S3Client {
   // Other stores do not look at the region, but it is a part of what is signed. Without both, the SDK looks for AWS_REGION.
   const signedRegion = region ?? (endpoint === undefined ? undefined : 'us-east-1')
   return new S3Client({
@@ -98,6 +117,6 @@ function clientOf({ endpoint, region, pathStyle, credentials }: S3BlobsOptions, 
     // Each such request would open a connection of its own.
     expectContinueHeader: false,
     logger: SILENT,
-    requestHandler: { connectionTimeout: limits.connectMs, httpAgent: agent, httpsAgent: agent },
+    requestHandler: { connectionTimeout: limits.connectMs, httpAgent: agents.http, httpsAgent: agents.https },
   })
 }

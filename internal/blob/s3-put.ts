@@ -12,14 +12,12 @@ import {
   CompleteMultipartUploadCommand,
   CreateMultipartUploadCommand,
   HeadObjectCommand,
-  PutObjectCommand,
-  UploadPartCommand,
 } from '@aws-sdk/client-s3'
-import { createHash } from 'node:crypto'
-import { Readable } from 'node:stream'
+import { createHash, hash } from 'node:crypto'
 import { BlobError, type Upload, type Verified } from './blob.ts'
-import type { Hold } from './patience.ts'
 import type { Bucket } from './s3-client.ts'
+import { escaped } from './s3-sign.ts'
+import type { WireBody } from './s3-wire.ts'
 import { promisedBytes } from './source.ts'
 
 /** Puts and verifies; the object is there when it resolves. Nothing is there, or what was there before, when it rejects. */
@@ -37,39 +35,51 @@ interface Put {
 }
 
 /** What a request sends, and its digests. */
-interface Body {
-  sizeBytes: number
+interface Body extends WireBody {
   md5: Buffer
-  /** Hex. */
-  sha256: string
-  /** All of it, where it moves in one step. */
-  step?: Buffer
-  chunks(): AsyncIterable<Uint8Array> | Iterable<Uint8Array>
 }
 
 async function putWhole({ bucket, key, upload }: Put): Promise<string> {
-  const body = await bodyOf(bucket, key, upload)
-  const answer = await bucket.ask(`PUT ${key}`, (hold) =>
-    sending(body, hold, (Body, abortSignal) => {
-      const command = new PutObjectCommand({ ...target(bucket, key), ...headersOf(upload), ...lengthOf(body), Body })
-      command.middlewareStack.add(signing(body), AT_BUILD)
-      return bucket.client.send(command, { abortSignal })
-    }),
-  )
-  return sameMark(key, answer.ETag, body.md5.toString('hex'))
+  const { contentType, metadata, sha256 } = upload
+  const facts = Object.entries({ ...metadata, sha256 }).map(([name, value]) => [`x-amz-meta-${name}`, value])
+  const headers = { 'content-type': contentType, ...Object.fromEntries(facts) }
+  return sent(bucket, `PUT ${key}`, { key, headers, body: await bodyOf(bucket, key, upload) })
 }
 
-async function bodyOf({ limits }: Bucket, key: string, upload: Upload): Promise<Body> {
-  const { sizeBytes, sha256 } = upload
+/** Sends an object, or a part of one, and resolves with its mark, verified. */
+async function sent(
+  bucket: Bucket,
+  what: string,
+  { key, headers, body, query = '' }: { key: string; headers?: Record<string, string>; body: Body; query?: string },
+): Promise<string> {
+  const answer = await bucket.ask(what, (hold) => {
+    const whole = { ...headers, 'content-md5': body.md5.toString('base64') }
+    return bucket.send({ method: 'PUT', key: bucket.full(key), query, headers: whole, body }, hold)
+  })
+  answer.resume()
+  return sameMark(key, answer.headers.etag, body.md5.toString('hex'))
+}
+
+async function bodyOf(bucket: Bucket, key: string, upload: Upload): Promise<Body> {
+  const { sizeBytes, sha256, bytes } = upload
+  if (bytes !== undefined && bytes.length !== sizeBytes)
+    throw new BlobError('digest', `${key}: ${bytes.length} of ${sizeBytes} bytes came`)
+  if (sizeBytes <= bucket.limits.bufferedBytesMax)
+    return inMemory(bucket, bytes ?? (await gathered(promisedBytes(key, upload))), sha256)
   const md5 = createHash('md5')
-  const kept: Uint8Array[] = []
-  for await (const chunk of promisedBytes(key, upload)) {
-    md5.update(chunk)
-    if (sizeBytes <= limits.bufferedBytesMax) kept.push(chunk)
-  }
-  const chunks = () => (sizeBytes <= limits.bufferedBytesMax ? kept : promisedBytes(key, upload))
-  const step = sizeBytes <= limits.stepBytes ? { step: Buffer.concat(kept) } : {}
-  return { sizeBytes, md5: md5.digest(), sha256, ...step, chunks }
+  for await (const chunk of promisedBytes(key, upload)) md5.update(chunk)
+  return { sizeBytes, sha256, md5: md5.digest(), bytes: promisedBytes(key, upload) }
+}
+
+function inMemory({ limits }: Bucket, all: Buffer, sha256: string): Body {
+  const bytes = all.length <= limits.stepBytes ? all : slicesOf(all, limits.stepBytes)
+  return { sizeBytes: all.length, sha256, md5: hash('md5', all, 'buffer'), bytes }
+}
+
+async function gathered(chunks: AsyncIterable<Uint8Array>): Promise<Buffer> {
+  const all: Uint8Array[] = []
+  for await (const chunk of chunks) all.push(chunk)
+  return Buffer.concat(all)
 }
 
 async function putParts(put: Put): Promise<string> {
@@ -77,10 +87,10 @@ async function putParts(put: Put): Promise<string> {
   if (upload.sizeBytes > bucket.limits.partBytes * bucket.limits.partsMax) {
     throw new BlobError('client', `${key}: ${upload.sizeBytes} bytes are more than ${bucket.limits.partsMax} parts`)
   }
+  const { contentType: ContentType, metadata, sha256 } = upload
+  const created = { ...target(bucket, key), ContentType, Metadata: { ...metadata, sha256 } }
   const { UploadId: id } = await bucket.ask(`POST ${key}`, ({ signal }) =>
-    bucket.client.send(new CreateMultipartUploadCommand({ ...target(bucket, key), ...headersOf(upload) }), {
-      abortSignal: signal,
-    }),
+    bucket.client.send(new CreateMultipartUploadCommand(created), { abortSignal: signal }),
   )
   if (id === undefined) throw new BlobError('server', `POST ${key}: no upload id in the answer`)
   let marks: Buffer[]
@@ -100,21 +110,9 @@ async function sendParts({ bucket, key, upload }: Put, id: string): Promise<Buff
   const marks: Buffer[] = []
   for await (const part of partsOf(promisedBytes(key, upload), bucket.limits.partBytes)) {
     const number = marks.length + 1
-    const body: Body = {
-      sizeBytes: part.length,
-      md5: createHash('md5').update(part).digest(),
-      sha256: createHash('sha256').update(part).digest('hex'),
-      chunks: () => slicesOf(part, bucket.limits.stepBytes),
-    }
-    const where = { ...target(bucket, key), UploadId: id, PartNumber: number }
-    const answer = await bucket.ask(`PUT ${key} part ${number}`, (hold) =>
-      sending(body, hold, (Body, abortSignal) => {
-        const command = new UploadPartCommand({ ...where, ...lengthOf(body), Body })
-        command.middlewareStack.add(signing(body), AT_BUILD)
-        return bucket.client.send(command, { abortSignal })
-      }),
-    )
-    sameMark(key, answer.ETag, body.md5.toString('hex'))
+    const body = inMemory(bucket, part, hash('sha256', part))
+    const query = `partNumber=${number}&uploadId=${escaped(id)}`
+    await sent(bucket, `PUT ${key} part ${number}`, { key, query, body })
     marks.push(body.md5)
   }
   return marks
@@ -148,49 +146,6 @@ async function verifyParts({ bucket, key, upload }: Put, marks: Buffer[]): Promi
 }
 
 const target = (bucket: Bucket, key: string) => ({ Bucket: bucket.bucket, Key: bucket.full(key) })
-
-const headersOf = ({ contentType, metadata, sha256 }: Upload) => ({
-  ContentType: contentType,
-  Metadata: { ...metadata, sha256 },
-})
-
-const lengthOf = ({ sizeBytes, md5 }: Body) => ({ ContentLength: sizeBytes, ContentMD5: md5.toString('base64') })
-
-/** Puts the body's hash into what is signed; the SDK by itself leaves the body of a stream unsigned. */
-const signing =
-  ({ sha256 }: Body) =>
-  <A extends { request: unknown }, R>(next: (args: A) => Promise<R>) =>
-  (args: A): Promise<R> => {
-    ;(args.request as { headers: Record<string, string> }).headers['x-amz-content-sha256'] = sha256
-    return next(args)
-  }
-
-/** After the headers of the input, before the signature. */
-const AT_BUILD = { step: 'build', name: 'bodyHash' } as const
-
-/** Runs a request with `body`, as a stream where it takes steps. The SDK does not look at the stream's errors: they end the request here. */
-async function sending<T>(
-  body: Body,
-  hold: Hold,
-  send: (body: Readable | Buffer, signal: AbortSignal) => Promise<T>,
-): Promise<T> {
-  if (body.step !== undefined) return send(body.step, hold.signal)
-  async function* moving() {
-    for await (const chunk of body.chunks()) {
-      hold.moved()
-      yield chunk
-    }
-  }
-  const stream = Readable.from(moving(), { objectMode: false })
-  const end = new AbortController()
-  const broken = new Promise<never>((_resolve, reject) => void stream.once('error', reject))
-  try {
-    return await Promise.race([broken, send(stream, AbortSignal.any([hold.signal, end.signal]))])
-  } finally {
-    end.abort()
-    stream.destroy()
-  }
-}
 
 /** Throws `digest` unless the store's mark is `wanted`. */
 function sameMark(key: string, etag: string | undefined, wanted: string): string {

@@ -1,19 +1,15 @@
 // Objects in a bucket of Amazon S3, Ceph RGW, or whoever speaks the same: key `acme/x.eml` is the bucket's object
 // `prefix/acme/x.eml`. Nothing is tried twice here: the callers have the schedule of retries.
 
-import {
-  DeleteObjectCommand,
-  GetObjectCommand,
-  HeadObjectCommand,
-  ListObjectsV2Command,
-  type _Object,
-} from '@aws-sdk/client-s3'
+import { DeleteObjectCommand, ListObjectsV2Command, type _Object } from '@aws-sdk/client-s3'
+import type { IncomingMessage } from 'node:http'
 import { Readable } from 'node:stream'
 import { BlobError, checkKey, type BlobStore, type Stored } from './blob.ts'
-import { patiently, type Patience } from './patience.ts'
+import type { Hold } from './patience.ts'
 import { openBucket, type Bucket, type S3BlobsOptions } from './s3-client.ts'
 import { isMissing, maybeMissing, s3Fault } from './s3-fault.ts'
 import { putObject } from './s3-put.ts'
+import { wholeOf } from './s3-wire.ts'
 
 export { S3_LIMITS, type S3BlobsOptions } from './s3-client.ts'
 
@@ -37,11 +33,11 @@ export function s3Blobs(options: S3BlobsOptions): BlobStore & { close(): void } 
     async delete(key) {
       checkKey(key)
       const command = new DeleteObjectCommand({ Bucket: bucket.bucket, Key: bucket.full(key) })
-      await unlessMissing(bucket, { method: 'DELETE', key }, (abortSignal) =>
-        bucket.client.send(command, { abortSignal }),
+      await unlessMissing(bucket, { method: 'DELETE', key }, ({ signal }) =>
+        bucket.client.send(command, { abortSignal: signal }),
       )
     },
-    close: () => bucket.client.destroy(),
+    close: () => bucket.close(),
   }
 }
 
@@ -49,10 +45,10 @@ export function s3Blobs(options: S3BlobsOptions): BlobStore & { close(): void } 
 async function unlessMissing<T>(
   bucket: Bucket,
   { method, key }: { method: string; key: string },
-  send: (signal: AbortSignal) => Promise<T>,
+  send: (hold: Hold) => Promise<T>,
 ): Promise<T | undefined> {
   try {
-    return await bucket.ask(`${method} ${key}`, ({ signal }) => send(signal))
+    return await bucket.ask(`${method} ${key}`, send)
   } catch (error) {
     const { cause } = error as BlobError
     if (isMissing(cause) || (maybeMissing(cause) && !(await isListed(bucket, key)))) return undefined
@@ -68,44 +64,43 @@ async function isListed(bucket: Bucket, key: string): Promise<boolean> {
   return page.Contents?.[0]?.Key === Prefix
 }
 
-async function getObject(bucket: Bucket, key: string): Promise<{ stored: Stored; body: Readable } | undefined> {
-  const what = `GET ${key}`
-  const command = new GetObjectCommand({ Bucket: bucket.bucket, Key: bucket.full(key) })
-  const found = await unlessMissing(bucket, { method: 'GET', key }, (abortSignal) =>
-    bucket.client.send(command, { abortSignal }),
-  )
-  if (found === undefined) return undefined
-  const source = found.Body as Readable
-  try {
-    const stored = storedOf(key, { ...found, Size: found.ContentLength })
-    const { sizeBytes } = stored
-    if (sizeBytes <= bucket.limits.stepBytes)
-      return { stored, body: await wholeBody(bucket, source, { what, sizeBytes }) }
-    return { stored, body: patientBody(source, { what, sizeBytes, patience: bucket.patience }) }
-  } catch (error) {
-    source.destroy()
-    throw error
+async function getObject(bucket: Bucket, key: string): ReturnType<BlobStore['get']> {
+  return unlessMissing(bucket, { method: 'GET', key }, async (hold) => {
+    const answer = await bucket.send({ method: 'GET', key: bucket.full(key) }, hold)
+    try {
+      const stored = headerFacts(key, answer)
+      const { sizeBytes } = stored
+      if (sizeBytes <= bucket.limits.gottenBytesMax) {
+        const bytes = await wholeOf(answer, sizeBytes, hold)
+        if (bytes.length !== sizeBytes) throw cutShort(`GET ${key}`, bytes.length, sizeBytes)
+        return inMemory(stored, bytes)
+      }
+      return { stored, body: patientBody(bucket, answer, { what: `GET ${key}`, sizeBytes }) }
+    } catch (error) {
+      answer.destroy()
+      throw error
+    }
+  })
+}
+
+/** A stream costs more than a small object's bytes, so it is made only for who asks for it. */
+function inMemory(stored: Stored, bytes: Buffer): { stored: Stored; bytes: Buffer; readonly body: Readable } {
+  let body: Readable | undefined
+  return {
+    stored,
+    bytes,
+    get body() {
+      return (body ??= Readable.from([bytes], { objectMode: false }))
+    },
   }
 }
 
 async function headObject(bucket: Bucket, key: string): Promise<Stored | undefined> {
-  const command = new HeadObjectCommand({ Bucket: bucket.bucket, Key: bucket.full(key) })
-  const found = await unlessMissing(bucket, { method: 'HEAD', key }, (abortSignal) =>
-    bucket.client.send(command, { abortSignal }),
-  )
-  return found && storedOf(key, { ...found, Size: found.ContentLength })
-}
-
-/** A small object, read in one step. */
-async function wholeBody(
-  bucket: Bucket,
-  source: Readable,
-  { what, sizeBytes }: { what: string; sizeBytes: number },
-): Promise<Readable> {
-  const chunks = await bucket.ask(what, () => source.toArray() as Promise<Buffer[]>)
-  const bytes = Buffer.concat(chunks)
-  if (bytes.length !== sizeBytes) throw cutShort(what, bytes.length, sizeBytes)
-  return Readable.from([bytes], { objectMode: false })
+  return unlessMissing(bucket, { method: 'HEAD', key }, async (hold) => {
+    const answer = await bucket.send({ method: 'HEAD', key: bucket.full(key) }, hold)
+    answer.resume()
+    return headerFacts(key, answer)
+  })
 }
 
 const cutShort = (what: string, length: number, sizeBytes: number): BlobError =>
@@ -113,15 +108,16 @@ const cutShort = (what: string, length: number, sizeBytes: number): BlobError =>
 
 /** The source's bytes. An error, an end that comes too early or a pause of the store is a BlobError; the reader may pause. */
 function patientBody(
+  { patiently }: Bucket,
   source: Readable,
-  { what, sizeBytes, patience }: { what: string; sizeBytes: number; patience: Patience },
+  { what, sizeBytes }: { what: string; sizeBytes: number },
 ): Readable {
   async function* chunks() {
     const iterator = source[Symbol.asyncIterator]() as AsyncIterator<Buffer>
     let length = 0
     try {
       for (;;) {
-        const next = await patiently(patience, what, () => iterator.next())
+        const next = await patiently(what, () => iterator.next())
         if (next.done === true) break
         length += next.value.byteLength
         yield next.value
@@ -167,6 +163,12 @@ function isKey(key: string): boolean {
   } catch {
     return false
   }
+}
+
+function headerFacts(key: string, { headers }: IncomingMessage): Stored {
+  const { etag: ETag, 'content-length': length, 'last-modified': modified } = headers
+  const Size = length === undefined ? undefined : Number(length)
+  return storedOf(key, { Size, ETag, LastModified: modified === undefined ? undefined : new Date(modified) })
 }
 
 function storedOf(
