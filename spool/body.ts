@@ -1,5 +1,5 @@
 // The bytes of an entry, checked as they pass.
-import { createHash } from 'node:crypto'
+import { createHash, hash } from 'node:crypto'
 import { Readable } from 'node:stream'
 import { isMissing, SpoolError, textOf } from './fault.ts'
 import type { Fs } from './fs.ts'
@@ -27,6 +27,11 @@ export function bodyPlace(layout: Layout, frame: Frame): BodyPlace {
 
 export function openBody(fs: Fs, place: BodyPlace): Readable {
   return Readable.from(checked(fs, place), { objectMode: false })
+}
+
+/** The body itself, if that is what was accepted. If not, openBody() finds out what is wrong on the disk. */
+export function checkedBody(body: Buffer | undefined, sha256: string): Buffer | undefined {
+  return body !== undefined && hash('sha256', body) === sha256 ? body : undefined
 }
 
 /** Holds the last chunk back until all is checked, so that a damaged body is never seen whole. */

@@ -105,6 +105,8 @@ export interface SpoolEntry {
   receivedAt: number
   /** The bytes as received. The last chunk is held back until length and SHA-256 match: a mismatch destroys the stream with `damaged`. */
   open(): Readable
+  /** The same, checked, where it was in memory anyway: a small body that entries() gives. Who keeps the entry for long lets go of it. */
+  bytes?: Buffer | undefined
 }
 
 /** What note() took. */

@@ -2,11 +2,12 @@
 // entries beside it are still delivered.
 import { crc32 } from 'node:zlib'
 import { expect, test } from 'vitest'
+import { HEADER_BYTES } from './frame.ts'
 import { inspect, type Finding } from './inspect.ts'
 import { MemFs } from './memfs.ts'
 import { openReader } from './reader.ts'
 import { bodyOf, drain, idOf, message, put, readAll, testOptions, TurnClock, type Message } from './testing/rig.ts'
-import { encodeSegmentHeader } from './segment.ts'
+import { encodeSegmentHeader, SEGMENT_HEADER_BYTES } from './segment.ts'
 import { openWriter } from './writer.ts'
 
 const PAGE = 4096
@@ -110,6 +111,25 @@ function firstDifference(original: Buffer, damage: Buffer): Buffer {
   at = Math.min(at, damage.length - 8)
   return damage.subarray(at, at + 8)
 }
+
+test('a body that passes its CRC and not its SHA-256 is not handed out as bytes, and never read whole', async () => {
+  const spool = await filled()
+  spool.disk.edit(spool.older, (bytes) => {
+    const frame = bytes.subarray(SEGMENT_HEADER_BYTES)
+    const end = HEADER_BYTES + frame.readUInt32LE(48) + frame.readUInt32LE(52)
+    flipAt(end - 100)(frame)
+    frame.writeUInt32LE(crc32(frame.subarray(HEADER_BYTES, end)), 96)
+    frame.writeUInt32LE(crc32(frame.subarray(0, 100)), 100)
+    return bytes
+  })
+  const reader = await openReader(spool.options)
+  const given = new Map<string, boolean>()
+  await drain(reader, spool.options.clock, async (entry) => {
+    given.set(entry.id, entry.bytes !== undefined)
+    if (entry.id === idOf(1)) await expect(bodyOf(entry)).rejects.toMatchObject({ fault: 'damaged' })
+  })
+  expect([...given]).toEqual([1, 2, 3, 4, 5].map((n) => [idOf(n), n !== 1 && n !== 3]))
+})
 
 test.each([
   ['a bit flipped', flipAt(5000), /SHA-256/],

@@ -74,6 +74,11 @@ export class Follow {
     }
   }
 
+  /** The body of the frame that next() has just found, where reading the frame has brought it into memory; not checked. */
+  body(frame: Frame): Buffer | undefined {
+    return this.#current?.walk.body(frame)
+  }
+
   /** Segments of which every byte is done and that no writer appends to. */
   whole(): Tracked[] {
     return [...this.tracked.values()].filter(

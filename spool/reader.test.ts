@@ -40,6 +40,21 @@ test('entries come in order, with envelope, size, checksum and bytes, and may be
   expect(seen).toEqual([idOf(1), idOf(2), idOf(3)])
 })
 
+test('a small body comes along in memory, its own, also behind damage; a large one does not', async () => {
+  const { disk, options, writer } = await spoolOf(2)
+  await put(writer, message(3, LARGE))
+  await put(writer, message(4, SMALL))
+  await writer.close()
+  await put(await openWriter(options), message(5, SMALL))
+  const [name = ''] = disk.files('/spool/log')
+  disk.edit(name, (bytes) => flip(bytes, 200))
+  const reader = await openReader(options)
+  const given: (Buffer | undefined)[] = []
+  await drain(reader, options.clock, async ({ bytes }) => void given.push(bytes))
+  const bodies = [2, 3, 4, 5].map((n) => (n === 3 ? undefined : message(n, SMALL).body))
+  expect(given).toEqual(bodies)
+})
+
 test('what is committed while the reader waits is yielded, across segments', async () => {
   const { options, writer } = await spoolOf(0, { limits: { segmentBytes: 600 } })
   const reader = await openReader(options)

@@ -1,6 +1,6 @@
 // The reader's side: yields entries in order, remembers what is done, and removes what is done.
 import { asideIds, isKept, keepBytes, keepEntry } from './aside.ts'
-import { bodyPlace, openBody } from './body.ts'
+import { bodyPlace, checkedBody, openBody } from './body.ts'
 import type { ReaderStats, SpoolEntry, SpoolNote, SpoolOptions, SpoolReader } from './contract.ts'
 import { isShortage, SpoolError, textOf } from './fault.ts'
 import { Follow, type Item } from './follow.ts'
@@ -256,7 +256,8 @@ class Reader implements SpoolReader {
     if (kind === 'note') return { id, note: envelope, receivedAt }
     const { options, layout } = this.#opened
     const open = () => openBody(options.fs, bodyPlace(layout, item.frame))
-    return { id, envelope, sizeBytes: bodyBytes, sha256, receivedAt, open }
+    const bytes = checkedBody(this.#follow.body(item.frame), sha256)
+    return { id, envelope, sizeBytes: bodyBytes, sha256, receivedAt, open, bytes }
   }
 
   #settle({ frame, tracked }: Item, unlink: boolean): void {

@@ -41,6 +41,12 @@ class Window {
     return this.#buffer.subarray(from, Math.min(from + length, Math.max(this.#length, from)))
   }
 
+  /** The same, but only what is in memory already, and nothing where a part of it is not. */
+  held(offset: number, length: number): Buffer | undefined {
+    const from = offset - this.#start
+    return from < 0 || from + length > this.#length ? undefined : this.#buffer.subarray(from, from + length)
+  }
+
   forget(): void {
     this.#length = 0
   }
@@ -90,6 +96,12 @@ export class Walk {
     }
     if (this.#ahead === undefined) this.#window.forget()
     return this.#take()
+  }
+
+  /** A copy of the inline body of the frame that next() has just found, where it is still in memory. */
+  body({ kind, end, bodyBytes }: Frame): Buffer | undefined {
+    const held = kind === 'inline' ? this.#window.held(end - bodyBytes, bodyBytes) : undefined
+    return held && Buffer.from(held)
   }
 
   /** Hands out what #search() found: first the bad bytes, then the frame behind them. */

@@ -1,9 +1,10 @@
+import { createHash } from 'node:crypto'
 import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { BlobError } from '../blob/blob.ts'
+import { BlobError, type BlobStore } from '../blob/blob.ts'
 import { eventId, messageId, objectKeys } from '../envelope/envelope.ts'
 import {
   bytesOf,
@@ -16,6 +17,7 @@ import {
   type Interference,
   type Rig,
 } from './testing/rig.ts'
+import type { Entry } from './upload.ts'
 
 let rig: Rig
 beforeEach(async () => {
@@ -311,6 +313,49 @@ describe('what no further try mends is set aside, and its neighbours flow', () =
     expect(life.reader.stats().asideMessages).toBe(0)
     await life.stop()
     await expectWhole([[1, 'acme']])
+  })
+})
+
+describe('bytes that the spool had in memory', () => {
+  test('are put from there, and read anew after a store has got others', async () => {
+    await rig.accept([{ n: 1 }])
+    const tries: (string | undefined)[] = []
+    const put: BlobStore['put'] = async (key, upload) => {
+      if (!key.endsWith('.eml')) return rig.blobs.put(key, upload)
+      tries.push(upload.bytes?.toString())
+      if (upload.bytes === undefined) return rig.blobs.put(key, upload)
+      upload.bytes.fill('!')
+      throw new BlobError('digest', 'PUT: 400 XAmzContentSHA256Mismatch')
+    }
+    const life = await rig.life({ change: { blobs: { ...rig.blobs, put } } })
+    await life.drained()
+    await life.stop()
+    expect(tries).toEqual([bytesOf(1).toString(), undefined])
+    await expectWhole([[1, 'acme']])
+  })
+
+  test('are let go when the objects are there: thousands may wait for the log', async () => {
+    const bytes = bytesOf(1)
+    const sha256 = createHash('sha256').update(bytes).digest('hex')
+    const facts = { id: entryId(1), envelope: envelopeOf(1), sizeBytes: bytes.length, sha256, receivedAt: 0 }
+    const entry: Entry = { ...facts, open: () => Readable.from([bytes]), bytes }
+    const { promise: done, resolve: isDone } = Promise.withResolvers<void>()
+    const reader = {
+      async *entries() {
+        yield entry
+        await done
+      },
+      done: async () => isDone(),
+      setAside: async () => isDone(),
+      stats: () => ({ pendingMessages: 0, pendingBytes: 0, asideMessages: 0, oldestReceivedAt: undefined }),
+    }
+    const held: (Buffer | undefined)[] = []
+    const change = { reader, log: { append: async () => void held.push(entry.bytes) } }
+    const life = await rig.life({ change })
+    await done
+    await life.stop()
+    expect(held).toEqual([undefined])
+    expect((await rig.there()).keys).toHaveLength(2)
   })
 })
 

@@ -5,7 +5,7 @@
 // Order within an entry: bytes, envelope, events, done. What fails is tried for ever; the spool's bound holds the mail meanwhile.
 // Only an entry that no further try can mend is set aside, so that it pins nothing: one of ASIDE.
 
-import { createHash } from 'node:crypto'
+import { createHash, hash } from 'node:crypto'
 import { Readable } from 'node:stream'
 import type { Registry } from '@prometheus-io/client'
 import { BlobError, type BlobStore, type Upload, type Verified } from '../blob/blob.ts'
@@ -30,6 +30,8 @@ export interface Entry {
   receivedAt: number
   /** May be called again; the stream fails if the bytes are not those of `sha256`. */
   open(): Readable
+  /** The same where it is small, checked, for the first try of each put; let go when the objects are there. */
+  bytes?: Buffer | undefined
 }
 
 /** The part of the spool's reader that the uploader needs. */
@@ -210,6 +212,8 @@ async function carry(run: Run, entry: Entry, isPut: () => void): Promise<void> {
     if (all.length === 0) logger.info({ entryId: entry.id, sizeBytes, sha256 }, 'mail to nobody let go')
     for (const parcel of all) events.push(...(await stored(run, entry, parcel)))
     unlessStopped(run)
+    // Thousands may wait for the log.
+    entry.bytes = undefined
     isPut()
     await published(run, entry.id, events)
     await run.spool.reach(entry.id, () => reader.done(entry.id))
@@ -284,14 +288,16 @@ const rawUpload = (entry: Entry, { received, messageId, tenant }: Parcel): Uploa
     traceparent: received.traceparent,
   },
   open: () => entry.open(),
+  bytes: entry.bytes,
 })
 
 const metaUpload = ({ meta, received, messageId, tenant }: Parcel): Upload => ({
   sizeBytes: meta.length,
-  sha256: createHash('sha256').update(meta).digest('hex'),
+  sha256: hash('sha256', meta),
   contentType: 'application/json',
   metadata: { messageid: messageId, tenant, traceparent: received.traceparent },
   open: () => Readable.from([meta], { objectMode: false }),
+  bytes: meta,
 })
 
 /** Puts until what the store says it holds is what was sent. */
@@ -305,7 +311,11 @@ function putVerified(run: Run, key: string, entry: Entry, upload: Upload): Promi
     } catch (error) {
       if (isDamage((error as Error).cause)) throw new Hopeless('damaged', error)
       // Whose fault is it? If the spool's bytes are good, the store's are not, and that may pass.
-      if (error instanceof BlobError && error.fault === 'digest') await checkSource(entry)
+      if (error instanceof BlobError && error.fault === 'digest') {
+        await checkSource(entry)
+        // What is in memory may have changed there: the next try reads it again.
+        upload.bytes = undefined
+      }
       throw error
     }
   }

@@ -106,10 +106,12 @@ export async function put(writer: SpoolWriter, { id, body }: Message): Promise<v
   await draft.commit({ id })
 }
 
-export async function bodyOf(entry: Pick<SpoolEntry, 'open'>): Promise<Buffer> {
+export async function bodyOf(entry: Pick<SpoolEntry, 'open' | 'bytes'>): Promise<Buffer> {
   const chunks: Buffer[] = []
   for await (const chunk of entry.open()) chunks.push(chunk as Buffer)
-  return Buffer.concat(chunks)
+  const body = Buffer.concat(chunks)
+  if (entry.bytes !== undefined && !entry.bytes.equals(body)) throw new Error('bytes and open() give different bodies')
+  return body
 }
 
 /** Every entry up to where the log ends now; notes go to `noted`, and are done with where nobody wants them. */
