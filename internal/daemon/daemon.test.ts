@@ -44,6 +44,27 @@ describe('log', () => {
     expect(JSON.parse(written)).toMatchObject({ level: 'info', stage: 'smtpd', msg: 'session', token: '[redacted]' })
     expect(written).not.toContain('hush')
   })
+
+  test.each(['err', 'error'])("a secret on an error (%s) does not appear, and the fields stay the caller's", (name) => {
+    const stream = new PassThrough()
+    const fields = {
+      [name]: Object.assign(new Error('refused'), { token: 'hush', code: 'E1' }),
+      peer: { secret: 'hush' },
+    }
+    jsonLog('info', 'smtpd', stream).info(fields, 'session')
+    const written = String(stream.read())
+    expect(JSON.parse(written)).toMatchObject({
+      [name]: {
+        message: 'refused',
+        code: 'E1',
+        token: '[redacted]',
+        stack: expect.stringContaining('refused') as string,
+      },
+      peer: { secret: '[redacted]' },
+    })
+    expect(written).not.toContain('hush')
+    expect(fields.peer.secret).toBe('hush')
+  })
 })
 
 /** Runs a program that imports this package, and gives it back. */

@@ -4,7 +4,7 @@ import pino, { type DestinationStream, type Logger } from 'pino'
 import { masked } from './masked.ts'
 
 /** Fields that never reach a log line, at the top level or one below. */
-const SECRETS = ['password', 'token', 'authorization', 'secret', 'cookie']
+const SECRETS: ReadonlySet<string> = new Set(['password', 'token', 'authorization', 'secret', 'cookie'])
 
 export interface LogOptions {
   level: string
@@ -50,10 +50,29 @@ export function jsonLog(level: string, stage: string, destination: DestinationSt
       level,
       base: { stage },
       timestamp: pino.stdTimeFunctions.isoTime,
-      formatters: { level: (label) => ({ level: label }) },
-      serializers: { error: pino.stdSerializers.err },
-      redact: { paths: SECRETS.flatMap((name) => [name, `*.${name}`]), censor: '[redacted]' },
+      formatters: { level: (label) => ({ level: label }), log: (fields) => redacted(fields, true) },
+      serializers: { err: errorFacts, error: errorFacts },
     },
     destination,
   )
+}
+
+/** An error may carry what its maker put on it. */
+const errorFacts = (error: Error): object => redacted({ ...pino.stdSerializers.err(error) }, false)
+
+/** The fields without secrets, themselves where there are none; pino's own redaction goes through all its paths for each line. */
+function redacted(fields: Record<string, unknown>, below: boolean): Record<string, unknown> {
+  let clean = fields
+  const put = (name: string, value: unknown) => {
+    if (clean === fields) clean = { ...fields }
+    clean[name] = value
+  }
+  for (const [name, value] of Object.entries(fields)) {
+    if (SECRETS.has(name)) put(name, '[redacted]')
+    else if (below && typeof value === 'object' && value !== null && !(value instanceof Error)) {
+      const inner = redacted(value as Record<string, unknown>, false)
+      if (inner !== value) put(name, inner)
+    }
+  }
+  return clean
 }

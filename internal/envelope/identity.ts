@@ -1,20 +1,18 @@
 // Ids that derive from others, so that every retry, on every node, makes the same ones (RFC 9562 5.5, UUIDv5).
 
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 
 /** Namespace of every id we derive: UUIDv5 of the DNS namespace and `mail-ingest.invalid`, fixed for ever. */
 const NAMESPACE = uuidv5('6ba7b810-9dad-11d1-80b4-00c04fd430c8', 'mail-ingest.invalid')
 
 /** UUIDv5 of `name` in `namespace` (RFC 9562 5.5). */
 export function uuidv5(namespace: string, name: string): string {
-  const hash = createHash('sha1')
-    .update(Buffer.from(namespace.replaceAll('-', ''), 'hex'))
-    .update(name, 'utf8')
-    .digest()
-  hash.writeUInt8((hash.readUInt8(6) & 0x0f) | 0x50, 6)
-  hash.writeUInt8((hash.readUInt8(8) & 0x3f) | 0x80, 8)
-  const hex = hash.toString('hex', 0, 16)
-  return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-')
+  const bytes = Buffer.allocUnsafe(16 + Buffer.byteLength(name))
+  bytes.write(namespace.replaceAll('-', ''), 'hex')
+  bytes.write(name, 16)
+  const hex = hash('sha1', bytes)
+  const variant = ((Number.parseInt(hex.slice(16, 18), 16) & 0x3f) | 0x80).toString(16)
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-5${hex.slice(13, 16)}-${variant}${hex.slice(18, 20)}-${hex.slice(20, 32)}`
 }
 
 /** Id of the message that `tenant` gets out of an entry. */

@@ -83,10 +83,13 @@ function checkedEnvelope(envelope: unknown, id: string): Envelope {
 }
 
 /** JSON with its keys sorted, so that equal values are equal bytes (the idea of RFC 8785 3.2.3). */
-export function canonicalJson(value: unknown): string {
-  return JSON.stringify(value, (_key, each: unknown) =>
-    typeof each === 'object' && each !== null && !Array.isArray(each)
-      ? Object.fromEntries(Object.entries(each).sort(([a], [b]) => (a < b ? -1 : 1)))
-      : each,
-  )
+export const canonicalJson = (value: unknown): string => JSON.stringify(sorted(value))
+
+/** Plain values in, plain values out: a replacer would be called for each of them. */
+function sorted(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null) return value
+  if (Array.isArray(value)) return value.map(sorted)
+  const fields = value as Record<string, unknown>
+  const keys = Object.keys(fields).sort()
+  return Object.fromEntries(keys.map((key) => [key, sorted(fields[key])]))
 }
