@@ -1,5 +1,5 @@
 // PUT, GET and HEAD of one object without the SDK's layers: each message is two PUTs and two GETs, and most of what they cost is
-// middleware, schemas and endpoint rules (docs/architecture.md has the numbers). Where the bucket is, the credentials and the
+// middleware, schemas and endpoint rules (docs/object-store.md has the numbers). Where the bucket is, the credentials and the
 // region are the SDK's; what fails here looks like an error of the SDK, so s3-fault.ts tells what it means.
 
 import { GetObjectCommand, type S3Client } from '@aws-sdk/client-s3'
