@@ -1,10 +1,12 @@
 // Which charset a text is decoded from. Known are those of browsers (WHATWG Encoding 4.2) and the code pages of old systems; utf-7
 // is not among them, because it hides markup in plain ASCII.
 
+import { isAscii } from 'node:buffer'
+
 export interface Charset {
   /** What the parser is told. */
   name: string
-  /** The text comes back byte for byte as Latin-1 and goes through `guessed`. */
+  /** The parser gives back the bytes, as Latin-1, and they go through `guessed`. */
   guess: boolean
   /** There was a label, and it is unknown or refused. */
   unknown: boolean
@@ -33,9 +35,9 @@ export function charsetOf(label: string | undefined): Charset {
   }
 }
 
-/** Text of bytes in no known charset: UTF-8 if it is, otherwise the western one. `latin1` holds one byte in each unit. */
-export function guessed(latin1: string): string {
-  const bytes = Buffer.from(latin1, 'latin1')
+/** Text of bytes in no known charset: UTF-8 if it is, otherwise the western one. */
+export function guessed(bytes: Buffer): string {
+  if (isAscii(bytes)) return bytes.toString('latin1')
   try {
     // `stream`: a character that is cut off at the end is no reason to doubt the rest.
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes, { stream: true })

@@ -1,5 +1,6 @@
 // The one place that calls mailparser: header values, text and files, each in a small message of our own making that holds nothing
-// else, so that none of its limits and guesses about structure come into play.
+// else, so that none of its limits and guesses about structure come into play. Its streams cost most of what a small mail costs, so
+// header values go without them, and text that needs no decoder goes without it.
 
 import { createWriteStream } from 'node:fs'
 import { PassThrough, Readable } from 'node:stream'
@@ -36,12 +37,24 @@ export interface DecodedFields {
   unknownCharset: boolean
 }
 
-/** Decodes address fields and the subject (RFC 2047 5). Give each name once. */
-export async function decodeFields(fields: Field[]): Promise<DecodedFields> {
+/** What the parser does with a header once it has its lines: of its own, not of its types. Values are the bytes as Latin-1. */
+interface HeaderParser {
+  processHeaders(lines: readonly { key: string; line: string }[]): Map<string, HeaderValue>
+}
+
+/** Keeps nothing of a header. */
+const HEADER_PARSER = new MailParser(OPTIONS) as unknown as HeaderParser
+
+/** As the parser's own for a header block, which bytes above ASCII may reach when they become UTF-8. */
+const HEAD_BYTES_MAX = 1024 * 1024
+
+/** Decodes address fields and the subject (RFC 2047 5). Give each name once. Throws what the parser throws. */
+export function decodeFields(fields: readonly Field[]): DecodedFields {
   const mended = fields.map((field) => ({ name: field.name, ...withKnownCharsets(field.value) }))
-  const head = mended.map((field) => `${field.name}: ${field.value}\r\n`).join('')
-  let headers: Map<string, HeaderValue> = new Map()
-  await run(head, Readable.from([]), { onHeaders: (found) => (headers = found) })
+  const lines = mended.map(({ name, value }) => ({ key: name, line: asLatin1(`${name}: ${value}`) }))
+  const headBytes = lines.reduce((sum, { line }) => sum + line.length + 2, 2)
+  if (headBytes > HEAD_BYTES_MAX) throw new RangeError(`a header of ${headBytes} bytes to decode`)
+  const headers = HEADER_PARSER.processHeaders(lines)
   const addresses = new Map<string, Address[]>()
   for (const { name } of fields) {
     const value = headers.get(name)
@@ -63,6 +76,8 @@ function flat(entries: EmailAddress[]): Address[] {
   return found
 }
 
+const asLatin1 = (text: string): string => Buffer.from(text).toString('latin1')
+
 /** Text of a part: transfer encoding, charset and format=flowed (RFC 3676 4) undone. */
 export async function decodeText(part: Part, range: Range): Promise<{ text: string; unknownCharset: boolean }> {
   const charset = charsetOf(parameter(part.type, 'charset'))
@@ -70,10 +85,18 @@ export async function decodeText(part: Part, range: Range): Promise<{ text: stri
   const params = flowed
     .filter(([, value]) => /^(flowed|yes)$/.test(value ?? ''))
     .map(([name, value]) => `; ${name}=${value}`)
-  const head = `Content-Type: text/plain; charset=${charset.name}${params.join('')}\r\n${encodingField(part)}`
+  const encoding = encodingField(part)
+  const unknownCharset = charset.unknown
+  if (encoding === '' && params.length === 0 && (charset.guess || charset.name === 'utf-8')) {
+    const bytes = await allBytes(range)
+    const text = charset.guess ? guessed(bytes) : bytes.toString()
+    // As the parser has it: a CR before CR LF stays.
+    return { text: text.replaceAll('\r\n', '\n'), unknownCharset }
+  }
+  const head = `Content-Type: text/plain; charset=${charset.name}${params.join('')}\r\n${encoding}`
   let text = ''
   await run(head, bytesOf(range), { onText: (found) => (text = found) })
-  return { text: charset.guess ? guessed(text) : text, unknownCharset: charset.unknown }
+  return { text: charset.guess ? guessed(Buffer.from(text, 'latin1')) : text, unknownCharset }
 }
 
 export interface DecodedFile {
@@ -117,27 +140,33 @@ export async function decodeFile(part: Part, range: Range, target: string): Prom
 const encodingField = (part: Part): string =>
   /^(base64|quoted-printable)$/.test(part.encoding) ? `Content-Transfer-Encoding: ${part.encoding}\r\n` : ''
 
-function bytesOf({ raw, bareCr, ...place }: Range): Readable {
+type Bytes = Iterable<Buffer> | AsyncIterable<Buffer>
+
+function bytesOf({ raw, bareCr, ...place }: Range): Bytes {
   const bytes = readRaw(raw, place)
-  return bareCr ? Readable.from(withLf(bytes)) : bytes
+  return bareCr ? withLf(bytes) : bytes
 }
 
-async function* withLf(bytes: AsyncIterable<Buffer>): AsyncIterable<Buffer> {
+async function* withLf(bytes: Bytes): AsyncIterable<Buffer> {
   for await (const chunk of bytes) yield chunk.map((byte) => (byte === 0x0d ? 0x0a : byte)) as Buffer
 }
 
+async function allBytes(range: Range): Promise<Buffer> {
+  const chunks: Buffer[] = []
+  for await (const chunk of bytesOf(range)) chunks.push(chunk)
+  return chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks)
+}
+
 interface Handlers {
-  onHeaders?(headers: Map<string, HeaderValue>): void
   onText?(text: string): void
   onFile?(file: AttachmentStream): Promise<void>
 }
 
 /** Parses `head`, a blank line and `body`. Rejects with what the parser, the source or a handler throws. */
-async function run(head: string, body: Readable, handlers: Handlers): Promise<void> {
+async function run(head: string, body: Bytes, handlers: Handlers): Promise<void> {
   const parser = new MailParser(OPTIONS)
   // The parser may end before the last file is written.
   const takings: Promise<void>[] = []
-  parser.on('headers', (headers) => handlers.onHeaders?.(headers))
   parser.on('data', (data: AttachmentStream | MessageText) => {
     if (data.type === 'text') return handlers.onText?.(data.text ?? '')
     const taken =
@@ -150,7 +179,7 @@ async function run(head: string, body: Readable, handlers: Handlers): Promise<vo
   })
   await pipeline(async function* (): AsyncIterable<Buffer> {
     yield Buffer.from(`${head}\r\n`)
-    yield* body as AsyncIterable<Buffer>
+    yield* body
   }, parser)
   await Promise.all(takings)
 }

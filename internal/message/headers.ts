@@ -9,7 +9,6 @@ import type { Field } from './fields.ts'
 import { LIMITS } from './limits.ts'
 import type { Address, HeaderField, ParsedMessage } from './message.ts'
 import type { Flag } from './reasons.ts'
-import { isFileSystemError } from './trouble.ts'
 
 /** RFC 5322 3.6: at most once. The MIME ones by RFC 2045 3. */
 const ONCE = new Set(
@@ -53,7 +52,7 @@ type HeaderPart = Pick<
 >
 
 /** Reads the fields and adds to `flags` what is odd about them. */
-export async function readHeaders(fields: Field[], receivedCount: number, flags: Set<Flag>): Promise<HeaderPart> {
+export function readHeaders(fields: Field[], receivedCount: number, flags: Set<Flag>): HeaderPart {
   const first = new Map<string, Field>()
   for (const field of fields) {
     if (!first.has(field.name)) first.set(field.name, field)
@@ -62,7 +61,7 @@ export async function readHeaders(fields: Field[], receivedCount: number, flags:
     if (field.cut) flags.add('header_cut')
   }
   const raw = (name: string): string | undefined => first.get(name)?.value
-  const decoded = await decode(first, flags)
+  const decoded = decode(first, flags)
   const addresses = (name: string): Address[] => bounded(decoded.addresses.get(name) ?? [], first.get(name), flags)
   const from = addresses('from')
   if (!from.some(({ address }) => address.includes('@'))) flags.add('no_from')
@@ -90,14 +89,13 @@ type Raw = 'fromRaw' | 'toRaw' | 'subjectRaw' | 'dateRaw'
 const present = (values: Record<Raw, string | undefined>): Partial<Record<Raw, string>> =>
   Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined))
 
-async function decode(first: Map<string, Field>, flags: Set<Flag>): Promise<DecodedFields> {
+function decode(first: Map<string, Field>, flags: Set<Flag>): DecodedFields {
   const fields = DECODED.flatMap((name) => first.get(name) ?? [])
   try {
-    const decoded = await decodeFields(fields)
+    const decoded = decodeFields(fields)
     if (decoded.unknownCharset) flags.add('charset_unknown')
     return decoded
-  } catch (thrown) {
-    if (isFileSystemError(thrown)) throw thrown
+  } catch {
     // The subject and the addresses then stand as they were sent.
     flags.add('parse_failed')
     const addresses = new Map(fields.map(({ name, value }) => [name, plainAddresses(value)]))

@@ -48,7 +48,7 @@ async function read({ raw, sizeBytes, workDir, limits }: Job): Promise<ParsedMes
   if (files.length > LIMITS.attachmentsMax) {
     throw new Refused('too_many_attachments', `${files.length} attachments, more than ${LIMITS.attachmentsMax}`)
   }
-  const headers = await readHeaders(structure.fields, structure.receivedCount, flags)
+  const headers = readHeaders(structure.fields, structure.receivedCount, flags)
   const { text, snippet } = await searchableText({ root, flags, range })
   const attachments = await writeFiles(files, { range, workDir, flags })
   const automatic = kindsOf(structure)

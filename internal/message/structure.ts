@@ -61,7 +61,7 @@ interface Open {
 
 /** Reads a whole message from `chunks`. `wanted` names the fields to keep of its header. Throws Refused. */
 export async function readStructure(
-  chunks: AsyncIterable<Buffer>,
+  chunks: Iterable<Buffer> | AsyncIterable<Buffer>,
   options: { sizeBytes: number; limits: ParseLimits; wanted: (name: string) => boolean },
 ): Promise<Structure> {
   const scanner = new Scanner(options)
