@@ -2,7 +2,11 @@
 
 const CONTROL = /[\p{Cc}\p{Zl}\p{Zp}]+/gu
 const BIDI = /\p{Bidi_Control}+/gu
-const BLANK = /[^\S\n]+/g
+/** Not the single spaces, which stay. */
+const BLANKS = /[^\S\n ][^\S\n]*| [^\S\n]+/g
+const BESIDE_LINE_END = / \n ?|\n /g
+/** Where two pieces of a text can be cleaned apart. */
+const SEAM = /[!-~]{2}/g
 
 /** One line: controls become spaces, bidi controls go, whitespace is folded. */
 export function oneLine(text: string): string {
@@ -16,10 +20,18 @@ export function manyLines(text: string): string {
     .replace(/\r\n?/g, '\n')
     .replace(/[^\P{Cc}\n]+/gu, ' ')
     .replace(BIDI, '')
-    .replace(BLANK, ' ')
-    .replace(/ ?\n ?/g, '\n')
+    .replace(BLANKS, ' ')
+    .replace(BESIDE_LINE_END, '\n')
     .replace(/\n{3,}/g, '\n\n')
     .trim()
+}
+
+/** `manyLines` of the text, or its beginning with more than `enough` UTF-16 units: a long text takes no longer than that. */
+export function beginningLines(text: string, enough: number): string {
+  SEAM.lastIndex = enough + enough / 8
+  const seam = SEAM.exec(text)
+  const beginning = seam === null ? '' : manyLines(text.slice(0, seam.index + 1))
+  return beginning.length > enough ? beginning : manyLines(text)
 }
 
 /** The first `max` UTF-16 units, never half a character. */

@@ -1,6 +1,6 @@
 // The searchable text of a message: of alternatives the plain one, of everything else all of it, in order.
 
-import { cut, manyLines, oneLine } from './clean.ts'
+import { beginningLines, cut, oneLine } from './clean.ts'
 import { decodeText, type Range } from './decode.ts'
 import { htmlText } from './html.ts'
 import { LIMITS } from './limits.ts'
@@ -51,9 +51,10 @@ export interface TextSource {
 /** Reads parts until the text is as long as it may be. */
 export async function searchableText(source: TextSource): Promise<{ text: string; snippet: string }> {
   const own = await textOf(source.root, { ...source, isRead: isText })
-  const whole = manyLines(own.trim() === '' ? await textOf(source.root, { ...source, isRead: isNamedText }) : own)
-  const text = cut(whole, LIMITS.textOutMax)
-  if (text.length < whole.length) source.flags.add('text_cut')
+  const read = own.trim() === '' ? await textOf(source.root, { ...source, isRead: isNamedText }) : own
+  const lines = beginningLines(read, LIMITS.textOutMax)
+  const text = cut(lines, LIMITS.textOutMax)
+  if (text.length < lines.length) source.flags.add('text_cut')
   return { text, snippet: cut(oneLine(text.slice(0, LIMITS.snippetMax * 4)), LIMITS.snippetMax) }
 }
 
