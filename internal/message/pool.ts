@@ -20,7 +20,7 @@ import { QUARANTINE_REASONS, type QuarantineReason } from './reasons.ts'
 const MIB = 1024 * 1024
 
 /** Messages after which a process is replaced, so that no leak of the parser lasts. */
-const JOBS_MAX = 5_000
+const JOBS_MAX = 20_000
 /** A process that keeps more than this after a message is replaced before the next one. */
 const IDLE_RESIDENT_MAX_BYTES = 160 * MIB
 /** How often a working process is looked at. */
