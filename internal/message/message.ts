@@ -114,8 +114,8 @@ export type ParseOutcome =
 export type Trouble = 'source' | 'disk' | 'child' | 'closed'
 
 export interface ParseInput {
-  /** Called once, when a child is free. Its errors give `trouble` `source`. */
-  open(): Readable | Promise<Readable>
+  /** Called once, when a child is free; bytes that are all there need no stream. Its errors give `trouble` `source`. */
+  open(): Readable | Buffer | Promise<Readable | Buffer>
   /** Exact size of what open() gives. */
   sizeBytes: number
   /**

@@ -227,7 +227,7 @@ async function taken({
   workDir,
   ...input
 }: ParseInput): Promise<Raw | Extract<ParseOutcome, { ok: false }>> {
-  let body: Readable
+  let body: Readable | Buffer
   try {
     body = await input.open()
   } catch (cause) {
@@ -237,7 +237,7 @@ async function taken({
   let sourceError: unknown
   async function* counted(): AsyncIterable<Buffer> {
     try {
-      for await (const chunk of body as AsyncIterable<Buffer>) {
+      for await (const chunk of Buffer.isBuffer(body) ? [body] : (body as AsyncIterable<Buffer>)) {
         copiedBytes += chunk.length
         if (copiedBytes > sizeBytes) break
         yield chunk
@@ -255,14 +255,14 @@ async function taken({
       ? trouble('disk', 'the message could not be copied to its work directory', cause)
       : trouble('source', 'the message could not be read', cause)
   } finally {
-    body.destroy()
+    if (!Buffer.isBuffer(body)) body.destroy()
   }
 }
 
 async function inMemory(chunks: AsyncIterable<Buffer>): Promise<Raw> {
   const kept: Buffer[] = []
   for await (const chunk of chunks) kept.push(chunk)
-  return { bytes: Buffer.concat(kept) }
+  return { bytes: kept.length === 1 && kept[0] ? kept[0] : Buffer.concat(kept) }
 }
 
 async function inFile(chunks: AsyncIterable<Buffer>, workDir: string): Promise<Raw> {

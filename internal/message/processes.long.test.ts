@@ -56,7 +56,10 @@ afterEach(async () => {
   await rm(join(workRoot, '..'), { recursive: true })
 })
 
-async function parse(raw: string, more: { sizeBytes?: number; open?(): Readable } = {}): Promise<ParseOutcome> {
+async function parse(
+  raw: string,
+  more: { sizeBytes?: number; open?(): Readable | Buffer } = {},
+): Promise<ParseOutcome> {
   const workDir = join(workRoot, `m${(messages += 1)}`)
   const bytes = Buffer.from(raw, 'latin1')
   return pool.parse({ workDir, sizeBytes: bytes.length, open: () => Readable.from([bytes]), ...more })
@@ -86,6 +89,18 @@ test('a message and its attachments', async () => {
   const [file] = outcome.message.attachments
   expect(outcome.message).toMatchObject({ subject: 's', flags: [] })
   expect(await readFile(file?.path ?? '', 'utf8')).toBe('hello')
+})
+
+test('bytes that are all there are as good as a stream, be they few or many', async () => {
+  for (const raw of [good, mail('', 'line\r\n'.repeat(RAW_BYTES_MAX / 4))]) {
+    const open = (): Buffer => Buffer.from(raw, 'latin1')
+    const [fromBytes, fromStream] = [await parse(raw, { open }), await parse(raw)]
+    if (!fromBytes.ok || !fromStream.ok) throw new Error('not parsed')
+    for (const { message } of [fromBytes, fromStream]) for (const file of message.attachments) file.path = ''
+    expect(fromBytes).toEqual(fromStream)
+    expect(await parse(raw, { open, sizeBytes: raw.length - 1 })).toMatchObject({ trouble: 'source' })
+    expect(await parse(raw, { open, sizeBytes: raw.length + 1 })).toMatchObject({ trouble: 'source' })
+  }
 })
 
 test('a limit quarantines', async () => {
