@@ -177,9 +177,19 @@ async function run(head: string, body: Bytes, handlers: Handlers): Promise<void>
       (thrown: Error) => parser.destroy(thrown),
     )
   })
-  await pipeline(async function* (): AsyncIterable<Buffer> {
-    yield Buffer.from(`${head}\r\n`)
-    yield* body
-  }, parser)
-  await Promise.all(takings)
+  const over = new Promise<void>((resolve, reject) => parser.on('end', resolve).on('error', reject))
+  const written = async (): Promise<void> => {
+    parser.write(Buffer.from(`${head}\r\n`))
+    for await (const chunk of body) {
+      if (parser.destroyed) return
+      if (!parser.write(chunk)) await Promise.race([new Promise((resolve) => parser.once('drain', resolve)), over])
+    }
+    parser.end()
+  }
+  try {
+    await Promise.all([written(), over])
+    await Promise.all(takings)
+  } finally {
+    parser.destroy()
+  }
 }
