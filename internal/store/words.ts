@@ -11,19 +11,23 @@ const ACCENTS = /[\u0300-\u036f]/g
 const WORD = /[\p{L}\p{N}\p{M}\p{Co}]+/gu
 const HAS_LETTER = /[\p{L}\p{N}\p{Co}]/u
 const ASCII = /^[\0-\x7f]*$/
+/** What WORD finds in lower-case ASCII, where every one of them counts; Unicode's classes take three times as long. */
+const ASCII_WORD = /[0-9a-z]+/g
 
 /** Without accents and in lower case; both sigmas are one letter. */
 function folded(text: string): string {
-  if (ASCII.test(text)) return text.toLowerCase()
   const bare = text.normalize('NFD').replaceAll(ACCENTS, '').normalize('NFC')
   return bare.toLowerCase().replaceAll('ς', 'σ').replaceAll(UNSPACED, ' $& ')
 }
 
 /** The words of a text in their order: letters, digits and marks in lower case, nothing else. */
 export function wordsOf(text: string): string[] {
+  if (ASCII.test(text)) return (text.toLowerCase().match(ASCII_WORD) ?? []).map(cut)
   const words = folded(text).match(WORD) ?? []
-  return words.filter((word) => HAS_LETTER.test(word)).map((word) => word.slice(0, WORD_UNITS_MAX))
+  return words.filter((word) => HAS_LETTER.test(word)).map(cut)
 }
+
+const cut = (word: string): string => (word.length > WORD_UNITS_MAX ? word.slice(0, WORD_UNITS_MAX) : word)
 
 /** One tsvector holds words up to position 16,383, 256 positions of each, and 1 MiB in all; what is past that it drops or refuses. */
 const PART = { words: 16_000, positions: 256, bytes: 512 * 1024 } as const
