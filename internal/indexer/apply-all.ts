@@ -3,8 +3,6 @@
 
 import {
   addMessages,
-  enqueue,
-  erasedAmong,
   hold,
   messageName,
   saveReport,
@@ -33,15 +31,12 @@ export async function applyAll(tx: Tx, all: readonly Applying[]): Promise<Applie
   await hold(
     tx,
     all.flatMap(({ event }, at) => [messageName(event.data.messageId), ...namesIn(readings[at])]),
+    'ahead',
   )
-  const erased = await erasedAmong(
+  const strangers = await strangersAmong(
     tx,
-    all.map(({ event }) => event.data.tenant),
+    all.flatMap((each, at) => candidateOf(each, readings[at])),
   )
-  const candidates = all
-    .flatMap((each, at) => candidateOf(each, readings[at]))
-    .filter(({ tenant }) => !erased.has(tenant))
-  const strangers = candidates.length === 0 ? [] : await strangersAmong(tx, candidates)
   const done = new Map(strangers.length === 0 ? [] : await applyStrangers(tx, strangers))
   const applied: Applied[] = []
   for (const each of all) applied.push(done.get(each) ?? (await applyJudgement(tx, each)))
@@ -70,37 +65,31 @@ function candidateOf(applying: Applying, reading: Reading | undefined): Candidat
 }
 
 async function applyStrangers(tx: Tx, strangers: readonly Candidate[]): Promise<[Applying, Applied][]> {
-  const written = strangers.map((each) => ({ ...each, ...newMessageOf(each) }))
-  await addMessages(tx, written)
-  const outcomes: [Applying, Extract<Applied, { told: unknown }>][] = []
-  for (const { applying, judgement, row, documents } of written) {
+  const written = strangers.map(newMessageOf)
+  await addMessages(tx, written, Math.max(...strangers.map(({ applying }) => applying.now)))
+  for (const { applying, judgement, row, report } of written) {
     const { event, now, answers } = applying
     const { meta, message } = judgement
-    const report = reportIn(row, message)
     if (report !== undefined) await saveReport(tx, report)
     if (answers === true) await answer(tx, { event, row, meta, message, now })
-    const reportsOn = report?.originalMessageId ?? null
-    const told = [announcement(applying, { row, documents, reportsOn })]
-    outcomes.push([applying, { result: 'applied', row, told, was: undefined }])
   }
-  const now = Math.max(...strangers.map(({ applying }) => applying.now))
-  await enqueue(
-    tx,
-    outcomes.flatMap(([, { told }]) => told),
-    now,
-  )
-  return outcomes
+  return written.map(({ applying, row, told }) => [applying, { result: 'applied', row, told: [told], was: undefined }])
 }
 
 /** It is first with its header id, and alone in its conversation. */
 function newMessageOf({ tenant, headerMessageId, linked, applying, judgement, reading }: Candidate) {
+  const { message, meta } = judgement
   const threadId = linked.map((headerId) => threadIdOf(tenant, headerId)).sort()[0] ?? ''
   const status = moved(undefined, 'parsed') ?? 'PARSED'
   const role = { headerMessageId, duplicateOf: null, forced: false }
-  const row = parsedRow(reading, { ...role, status, threadId, indexedAt: applying.now })
-  return {
-    row: { ...row, headerMessageId, threadId },
-    documents: documentsIn(tenant, row.id, judgement.message),
-    text: searchTextOf(judgement.meta, judgement.message),
+  const row = {
+    ...parsedRow(reading, { ...role, status, threadId, indexedAt: applying.now }),
+    headerMessageId,
+    threadId,
   }
+  const documents = documentsIn(tenant, row.id, message)
+  const report = reportIn(row, message)
+  const told = announcement(applying, { row, documents, reportsOn: report?.originalMessageId ?? null })
+  const text = searchTextOf(meta, message)
+  return { applying, judgement, linked, row, documents, report, told, text }
 }

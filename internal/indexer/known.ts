@@ -1,17 +1,14 @@
 // What the store knows before a message is worked on. All of it is a guess that saves work: the transaction decides.
 
 import type { LoggedEvent } from '../eventlog/eventlog.ts'
-import { erasedAmong, findKey, findMessage, knownMessages, type Store } from '../store/store.ts'
+import { findKey, findMessage, knownOrErased, type Store } from '../store/store.ts'
 import { parsedDraft, type ParsedJudgement, type Received } from './facts.ts'
 import { headerIdOf } from './header-ids.ts'
 
 /** Messages of these events that have rows or whose tenant was erased: asked for all of them at once. */
 export async function knownAmong(store: Store, batch: readonly LoggedEvent[]): Promise<Set<string>> {
   const received = batch.flatMap(({ event }) => (event.type === 'ingest.received' ? [event.data] : []))
-  const ids = received.map(({ messageId }) => messageId)
-  const tenants = received.map(({ tenant }) => tenant)
-  const [known, erased] = await Promise.all([knownMessages(store, ids), erasedAmong(store, tenants)])
-  return new Set(ids.filter((id, at) => known.has(id) || erased.has(tenants[at] ?? '')))
+  return knownOrErased(store, received)
 }
 
 /** A guess that saves uploading a duplicate's attachments; the transaction decides. */

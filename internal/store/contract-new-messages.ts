@@ -3,13 +3,16 @@
 import { describe, expect, test } from 'vitest'
 import {
   addMessages,
+  beginErasure,
   claimKey,
+  createTenant,
   documentsOf,
   findKey,
   getMessage,
   insertStored,
   joinThread,
   listMessages,
+  nextOutbox,
   parseQuery,
   saveMessage,
   searchMessages,
@@ -45,7 +48,13 @@ const newMessage = (n: number, change: object = {}): NewMessage => ({
     },
   ],
   text: { subject: `subject${n}`, sender: 'ann', recipients: '', filenames: '', body: 'some words' },
+  told: { id: `e${n}`, type: 'indexer.indexed', subject: draft(n).id },
 })
+
+async function erase(known: Store): Promise<void> {
+  for (const slug of ['acme', 'other']) await createTenant(known, { slug, name: slug, now: 1 })
+  await known.transaction((tx) => beginErasure(tx, 'acme', 1))
+}
 
 export function newMessagesContract(store: () => Store): void {
   describe('new messages', () => {
@@ -65,10 +74,11 @@ export function newMessagesContract(store: () => Store): void {
             }),
           ),
       ],
+      ['its tenant’s erasure', erase],
       ['its conversation', (known) => known.transaction((tx) => joinThread(tx, 'acme', ['<1@x>', '<other@x>']))],
     ])('a stranger is who nothing is known of: here %s', async (what, make) => {
       await make(store())
-      const all = [stranger(1), stranger(2)]
+      const all = [stranger(1), stranger(2, { tenant: 'other' })]
       const found = await store().transaction((tx) => strangersAmong(tx, all))
       expect(found).toEqual(what === 'nothing' ? all : [all[1]])
     })
@@ -85,8 +95,8 @@ export function newMessagesContract(store: () => Store): void {
       expect(found).toEqual([all[0], all[4]])
     })
 
-    test('they are written as one by one: row, mailboxes, key, conversation, documents, text', async () => {
-      await store().transaction((tx) => addMessages(tx, [newMessage(1), newMessage(2)]))
+    test('they are written as one by one: row, mailboxes, key, conversation, documents, text, event', async () => {
+      await store().transaction((tx) => addMessages(tx, [newMessage(1), newMessage(2)], 7))
       for (const n of [1, 2]) {
         const { row, documents } = newMessage(n)
         const { syntheticBase: _, ...want } = row
@@ -103,11 +113,13 @@ export function newMessagesContract(store: () => Store): void {
         expect(joined).toBe(`t${n}`)
       }
       expect((await listMessages(store(), { mailbox: 'a@x' }, { limit: 5 })).rows).toHaveLength(2)
+      const told = (await nextOutbox(store(), 5)).map(({ payload, createdAt }) => ({ payload, createdAt }))
+      expect(told).toEqual([1, 2].map((n) => ({ payload: newMessage(n).told, createdAt: 7 })))
     })
 
     test('what no text can hold is written as when a message is saved alone', async () => {
       const odd = { subject: 'a\0b \ud800 "\\u0000" \u{1f389}', detail: { message: 'a\0b' } }
-      await store().transaction((tx) => addMessages(tx, [newMessage(1, odd)]))
+      await store().transaction((tx) => addMessages(tx, [newMessage(1, odd)], 7))
       await store().transaction((tx) => saveMessage(tx, draft(2, odd)))
       const [together, alone] = [await getMessage(store(), draft(1).id), await getMessage(store(), draft(2).id)]
       expect([together.subject, together.detail]).toEqual([alone.subject, alone.detail])

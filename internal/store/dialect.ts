@@ -5,15 +5,12 @@ import { createHash } from 'node:crypto'
 import { sql, type ColumnDefinitionBuilder, type Expression, type RawBuilder, type SqlBool } from 'kysely'
 import type { Queries, Tx } from './database.ts'
 import type { StoreReason } from './errors.ts'
+import { addEventsPostgres, addNewPostgres, addPostgres, addTextsPostgres } from './postgres-rows.ts'
+import { AHEAD } from './postgres-statements.ts'
+import { run } from './run.ts'
 import type { Schema } from './schema.ts'
-import { tsqueryOf, tsvectorsOf, wordsOf } from './words.ts'
-
-/** Columns of the search index. */
-export const SEARCH_FIELDS = ['subject', 'sender', 'recipients', 'filenames', 'body'] as const
-export type SearchField = (typeof SEARCH_FIELDS)[number]
-
-/** The text of one message by field. */
-export type SearchText = Record<SearchField, string>
+import { SEARCH_FIELDS, type SearchField, type SearchText } from './search-fields.ts'
+import { tsqueryOf, wordsOf } from './words.ts'
 
 /** Words that must stand in a row, next to each other and in this order; `prefix` lets the last one be a beginning. */
 export interface WordMatch {
@@ -37,6 +34,18 @@ export interface PlacedText {
   text: SearchText
 }
 
+/** What is written of new messages, by table. */
+export interface NewRows {
+  messages: readonly Row[]
+  messageMailboxes: readonly Row[]
+  messageKeys: readonly Row[]
+  threadIds: readonly Row[]
+  documents: readonly Row[]
+  outbox: readonly Row[]
+  /** By the id of their message. */
+  texts: ReadonlyMap<string, SearchText>
+}
+
 export interface Dialect {
   name: 'sqlite' | 'postgres'
   schema: SchemaDialect
@@ -48,16 +57,27 @@ export interface Dialect {
   matches(match: WordMatch): Expression<SqlBool>
   /** Adds the search rows of messages that have none. */
   addTexts(tx: Tx, texts: readonly PlacedText[]): Promise<void>
+  /** Adds messages that nothing is known of, one at least. Where they cannot be added, the transaction fails, at its end at the latest. */
+  addNew(tx: Tx, rows: NewRows): Promise<void>
   /** Removes the search row of a message, if it has one. */
   dropText(tx: Tx, place: MessagePlace): Promise<void>
-  /** Waits until no other open transaction holds one of these names; they are held until this one ends. */
-  serialise(tx: Tx, names: readonly string[]): Promise<void>
+  /**
+   * Waits until no other open transaction holds one of these names; they are held until this one ends. `ahead`: the next statement
+   * that is waited for waits for this one as well.
+   */
+  serialise(tx: Tx, names: readonly string[], ahead?: 'ahead'): Promise<void>
   /** Makes sure that rows of this time can be written: `receivedAt` of messages, `appendedAt` of events. */
   makeRoom(table: 'messages' | 'events', at: number): Promise<void>
-  /** True where the column has one of these values. The text of the statement is the same for any number of them. */
-  oneOf(column: string, values: readonly string[] | readonly number[]): RawBuilder<SqlBool>
-  /** `insert into` a table; the rows have the same columns, and there is one at least. */
-  insertOf(table: keyof Schema, rows: readonly Row[]): RawBuilder<unknown>
+  /** A text for `run` as this engine reads it. */
+  textOf(text: string): string
+  /** `in (…)` the values of a list that is one parameter of `run`, see `listOf`: of type `text` or `bigint`. */
+  inList(parameter: string, type: 'text' | 'bigint'): string
+  /** A list as one parameter. */
+  listOf(values: readonly string[] | readonly number[]): unknown
+  /** Adds rows, which have the same columns; there is one at least. */
+  add(tx: Tx, table: keyof Schema, rows: readonly Row[]): Promise<void>
+  /** Adds events that are not there, but those of tenants that were erased. */
+  addEvents(tx: Tx, rows: readonly Row[]): Promise<void>
   /** The time of a message, which says in which partition it is; undefined where there is no such message. */
   receivedAtOf(on: Queries, messageId: string): Promise<number | undefined>
   /** See `dropEvents` of events.ts. */
@@ -67,6 +87,10 @@ export interface Dialect {
   /** What an error of the driver means, or undefined where it is a bug. */
   reasonOf(error: unknown): StoreReason | undefined
 }
+
+/** Name of its `placeTable` in a text for `run`. */
+export const placeTableOf = ({ placeTable }: Dialect): string =>
+  placeTable === 'messages' ? placeTable : 'message_places'
 
 /** How the migrations write tables. */
 export interface SchemaDialect {
@@ -97,6 +121,22 @@ const SQLITE_REASONS: readonly [RegExp, StoreReason][] = [
   [/^SQLITE_CONSTRAINT_FOREIGNKEY$/, 'conflict'],
   [/^SQLITE_CONSTRAINT_(CHECK|NOTNULL|DATATYPE)$/, 'invalid'],
 ]
+
+/** Rows of one statement: SQLite takes 32,766 values. */
+const ROWS_MAX = 500
+
+function* inParts(rows: readonly Row[]): Generator<readonly Row[]> {
+  for (let from = 0; from < rows.length; from += ROWS_MAX) yield rows.slice(from, from + ROWS_MAX)
+}
+
+const columnsOf = ([first]: readonly Row[]): RawBuilder<unknown> =>
+  sql.join(Object.keys(first ?? {}).map((column) => sql.ref(column)))
+
+const tuplesOf = (rows: readonly Row[]): RawBuilder<unknown> =>
+  sql.join(rows.map((row) => sql`(${sql.join(Object.values(row))})`))
+
+const insertOfSqlite = (table: keyof Schema, rows: readonly Row[]): RawBuilder<unknown> =>
+  sql`insert into ${sql.table(table)} (${columnsOf(rows)}) values ${tuplesOf(rows)}`
 
 /** Events deleted at one time: nobody else writes meanwhile. */
 const EVENTS_DROPPED_MAX = 1000
@@ -131,11 +171,33 @@ export const SQLITE: Dialect = {
   // One transaction writes at a time.
   serialise: async () => {},
   makeRoom: async () => {},
-  oneOf: (column, values) =>
-    sql<SqlBool>`${sql.ref(column)} in (select value from json_each(${JSON.stringify(values)}))`,
-  insertOf(table, rows) {
-    const values = rows.map((row) => sql`(${sql.join(Object.values(row))})`)
-    return sql`insert into ${sql.table(table)} (${columnsOf(rows)}) values ${sql.join(values)}`
+  textOf: (text) => text.replaceAll(/\$\d+/g, '?'),
+  inList: (parameter) => `in (select value from json_each(${parameter}))`,
+  listOf: (values) => JSON.stringify(values),
+  async add(tx, table, rows) {
+    for (const some of inParts(rows)) await insertOfSqlite(table, some).execute(tx.kysely)
+  },
+  async addNew(tx, { messages, texts, ...others }) {
+    const places = new Map<string, MessagePlace>()
+    for (const some of inParts(messages)) {
+      const insert = sql<MessagePlace & { id: string }>`
+        ${insertOfSqlite('messages', some)} returning id, seq, received_at`
+      for (const { id, ...place } of (await insert.execute(tx.kysely)).rows) places.set(id, place)
+    }
+    for (const [table, rows] of Object.entries(others)) await SQLITE.add(tx, table as keyof typeof others, rows)
+    const placed = [...texts].flatMap(([id, text]) => {
+      const place = places.get(id)
+      return place === undefined ? [] : [{ place, text }]
+    })
+    await SQLITE.addTexts(tx, placed)
+  },
+  async addEvents(tx, rows) {
+    for (const some of inParts(rows)) {
+      const tenant = sql.ref(`column${Object.keys(some[0] ?? {}).indexOf('tenant') + 1}`)
+      await sql`
+        insert into events (${columnsOf(some)}) select * from (values ${tuplesOf(some)})
+        where ${tenant} not in (select tenant from erasures) on conflict do nothing`.execute(tx.kysely)
+    }
   },
   async receivedAtOf(on, messageId) {
     const row = await on.kysely
@@ -211,53 +273,16 @@ function matchPostgres({ field, words, prefix }: WordMatch): RawBuilder<SqlBool>
     select received_at, seq from search_index where words @@ ${tsqueryOf(words, prefix)}::tsquery${inField})`
 }
 
-async function addTextsPostgres(tx: Tx, texts: readonly PlacedText[]): Promise<void> {
-  const parts = texts.flatMap(({ place, text }) =>
-    SEARCH_FIELDS.flatMap((name, field) =>
-      [...tsvectorsOf(wordsOf(text[name]))].map((words, part) => ({ ...place, field, part, words })),
-    ),
-  )
-  if (parts.length === 0) return
-  const column = <K extends keyof (typeof parts)[number]>(name: K) => parts.map((each) => each[name])
-  await sql`
-    insert into search_index (received_at, seq, field, part, words)
-    select received_at, seq, field, part, words::tsvector
-    from unnest(${column('receivedAt')}::bigint[], ${column('seq')}::bigint[], ${column('field')}::smallint[],
-      ${column('part')}::integer[], ${column('words')}::text[]) as parts (received_at, seq, field, part, words)
-    `.execute(tx.kysely)
-}
-
-const columnsOf = ([first]: readonly Row[]): RawBuilder<unknown> =>
-  sql.join(Object.keys(first ?? {}).map((column) => sql.ref(column)))
-
-/** The rows are one parameter: their number changes nothing of the statement, which is prepared. */
-function insertOfPostgres(table: string, rows: readonly Row[]): RawBuilder<unknown> {
-  const columns = columnsOf(rows)
-  return sql`insert into ${sql.table(table)} (${columns})
-    select ${columns} from json_populate_recordset(null::${sql.table(table)}, ${jsonOf(rows)}::json)`
-}
-
-/** Text as the database can hold it: no NUL, and no half of a character. */
-export const storable = <T>(value: T): T | string =>
-  typeof value === 'string' ? value.replaceAll('\0', '\uFFFD').toWellFormed() : value
-
-const jsonOf = (rows: readonly Row[]): string =>
-  JSON.stringify(
-    rows.map((row) =>
-      Object.fromEntries(Object.entries(row).map(([column, value]) => [snakeCase(column), storable(value)])),
-    ),
-  )
-
-/** As Kysely's plugin names columns. */
-const snakeCase = (name: string): string => name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
-
 /** A name as an advisory lock. Names that meet by chance wait for each other, which is all. */
 export const lockOf = (name: string): bigint => createHash('sha256').update(name).digest().readBigInt64BE()
 
-async function serialisePostgres(tx: Tx, names: readonly string[]): Promise<void> {
+const LOCK = 'select pg_advisory_xact_lock(lock) from unnest($1::bigint[]) as lock'
+const LOCK_AHEAD = AHEAD + LOCK
+
+async function serialisePostgres(tx: Tx, names: readonly string[], ahead?: 'ahead'): Promise<void> {
   // In one order everywhere, so that two transactions do not wait for each other.
   const locks = [...new Set(names.map(lockOf))].sort((a, b) => (a < b ? -1 : 1)).map(String)
-  await sql`select pg_advisory_xact_lock(lock) from unnest(${locks}::bigint[]) as lock`.execute(tx.kysely)
+  await run(tx, ahead === undefined ? LOCK : LOCK_AHEAD, [locks])
 }
 
 async function receivedAtOfPostgres(on: Queries, messageId: string): Promise<number | undefined> {
@@ -303,16 +328,17 @@ export const postgresDialect = (makeRoom: Dialect['makeRoom']): Dialect => ({
   placeTable: 'messagePlaces',
   matches: matchPostgres,
   addTexts: addTextsPostgres,
+  addNew: addNewPostgres,
   async dropText(tx, { seq, receivedAt }) {
     await sql`delete from search_index where received_at = ${receivedAt} and seq = ${seq}`.execute(tx.kysely)
   },
   serialise: serialisePostgres,
   makeRoom,
-  oneOf(column, values) {
-    const type = typeof values[0] === 'number' ? sql`bigint[]` : sql`text[]`
-    return sql<SqlBool>`${sql.ref(column)} = any(${values}::${type})`
-  },
-  insertOf: insertOfPostgres,
+  textOf: (text) => text,
+  inList: (parameter, type) => `= any(${parameter}::${type}[])`,
+  listOf: (values) => values,
+  add: addPostgres,
+  addEvents: addEventsPostgres,
   receivedAtOf: receivedAtOfPostgres,
   async dropEvents(on, until) {
     const { rows } = await sql<{ months: number }>`select drop_events(${until}) as months`.execute(on.kysely)

@@ -3,6 +3,7 @@
 import type { Queries, Store, Tx } from './database.ts'
 import { directoryChanged } from './directory-version.ts'
 import { StoreError } from './errors.ts'
+import { run } from './run.ts'
 import { findTenant, isSlug } from './tenants.ts'
 
 /** What a tenant has in the store, by what people call it. */
@@ -48,18 +49,8 @@ export async function holdingsOf(on: Queries, tenant: string): Promise<Holdings>
 }
 
 /** Whether a tenant was erased or is being erased: nothing of it may be written. */
-export const isErased = async (on: Queries, tenant: string): Promise<boolean> =>
-  (await erasedAmong(on, [tenant])).has(tenant)
-
-/** Those of `tenants` that were erased or are being erased. */
-export async function erasedAmong(on: Queries, tenants: readonly string[]): Promise<Set<string>> {
-  if (tenants.length === 0) return new Set()
-  const rows = await on.kysely
-    .selectFrom('erasures')
-    .select('tenant')
-    .where('tenant', 'in', [...new Set(tenants)])
-    .execute()
-  return new Set(rows.map(({ tenant }) => tenant))
+export async function isErased(on: Queries, tenant: string): Promise<boolean> {
+  return (await run(on, 'select tenant from erasures where tenant = $1', [tenant])).length > 0
 }
 
 /**

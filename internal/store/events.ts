@@ -1,9 +1,8 @@
 // The log as a table that can be asked; the log itself is the truth.
 
-import { sql, type Selectable } from 'kysely'
+import type { Selectable } from 'kysely'
 import type { Queries, Tx } from './database.ts'
 import { checkedLimit } from './cursor.ts'
-import { erasedAmong } from './erasures.ts'
 import { StoreError } from './errors.ts'
 import type { EventRow, Page, PageWant } from './rows.ts'
 import type { Schema } from './schema.ts'
@@ -26,24 +25,15 @@ export interface EventFilter {
   offsetFrom?: number
 }
 
-/** Rows of one statement; a round trip to a database elsewhere takes longer than they do. */
-const ROWS_MAX = 100
 const DAY_MS = 86_400_000
 
 /** Adds events of the log, but those of tenants that were erased; those that are there stay as they are. */
-export async function projectEvents(tx: Tx, told: readonly EventRow[]): Promise<void> {
-  const erased = await erasedAmong(
-    tx,
-    told.map(({ tenant }) => tenant),
-  )
-  const events = told.filter(({ tenant }) => !erased.has(tenant))
+export async function projectEvents(tx: Tx, events: readonly EventRow[]): Promise<void> {
+  if (events.length === 0) return
   const days = new Set(events.map(({ appendedAt }) => Math.floor(appendedAt / DAY_MS)))
   for (const day of days) await tx.dialect.makeRoom('events', day * DAY_MS)
   const rows = events.map(({ offset, data, ...rest }) => ({ ...rest, logOffset: offset, data: JSON.stringify(data) }))
-  for (let from = 0; from < rows.length; from += ROWS_MAX) {
-    const some = tx.dialect.insertOf('events', rows.slice(from, from + ROWS_MAX))
-    await sql`${some} on conflict do nothing`.execute(tx.kysely)
-  }
+  await tx.dialect.addEvents(tx, rows)
 }
 
 /** Events by time, the oldest first unless `newestFirst`. */

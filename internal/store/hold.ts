@@ -16,12 +16,13 @@ export const keyName = ({ tenant, source, headerMessageId }: Key): string =>
 
 /**
  * Waits until no other open transaction holds one of these; they wait for this one in turn. What is held already costs nothing. True
- * when one was not: whoever held it may have changed what it names, so what was read before counts only once all are held.
+ * when one was not: whoever held it may have changed what it names, so what was read before counts only once all are held. `ahead`: they
+ * are held once the next statement that is waited for has its answer, which saves a round trip.
  */
-export async function hold(tx: Tx, names: readonly string[]): Promise<boolean> {
+export async function hold(tx: Tx, names: readonly string[], ahead?: 'ahead'): Promise<boolean> {
   const fresh = names.filter((name) => !tx.held.has(name))
   if (fresh.length === 0) return false
-  await tx.dialect.serialise(tx, fresh)
+  await tx.dialect.serialise(tx, fresh, ahead)
   for (const name of fresh) tx.held.add(name)
   return true
 }

@@ -3,9 +3,11 @@
 import { sql, type Expression, type ExpressionBuilder, type SqlBool } from 'kysely'
 import { checkedLimit, fromCursor, pageOf, toCursor } from './cursor.ts'
 import type { Queries } from './database.ts'
+import { placeTableOf } from './dialect.ts'
 import { StoreError } from './errors.ts'
 import { fromMessageRow } from './message-row.ts'
 import type { Message, Page, PageWant } from './rows.ts'
+import { run } from './run.ts'
 import type { Schema } from './schema.ts'
 import { MESSAGE_STATUSES, type MessageStatus } from './states.ts'
 
@@ -213,13 +215,27 @@ export async function messageIs(on: Queries, id: string) {
   return (where: Messages) => where.and([where('messages.id', '=', id), where('messages.receivedAt', '=', receivedAt)])
 }
 
-/** Those of these messages that have a row. */
-export async function knownMessages(on: Queries, ids: readonly string[]): Promise<Set<string>> {
-  if (ids.length === 0) return new Set()
+/** Those of these messages that have a row, or whose tenant was erased. */
+export async function knownOrErased(
+  on: Queries,
+  messages: readonly Readonly<{ messageId: string; tenant: string }>[],
+): Promise<Set<string>> {
+  if (messages.length === 0) return new Set()
   const { dialect } = on
-  const { rows } = await sql<{ id: string }>`
-    select id from ${sql.table(dialect.placeTable)} where ${dialect.oneOf('id', ids)}`.execute(on.kysely)
-  return new Set(rows.map(({ id }) => id))
+  const text = `
+    select id as known, null as erased from ${placeTableOf(dialect)} where id ${dialect.inList('$1', 'text')}
+    union all
+    select null, tenant from erasures where tenant ${dialect.inList('$2', 'text')}`
+  const ids = messages.map(({ messageId }) => messageId)
+  const tenants = [...new Set(messages.map(({ tenant }) => tenant))]
+  const rows = await run<{ known: string | null; erased: string | null }>(on, text, [
+    dialect.listOf(ids),
+    dialect.listOf(tenants),
+  ])
+  const known = new Set(rows.map((row) => row.known))
+  const erased = new Set(rows.map((row) => row.erased))
+  const are = messages.filter(({ messageId, tenant }) => known.has(messageId) || erased.has(tenant))
+  return new Set(are.map(({ messageId }) => messageId))
 }
 
 export async function findMessage(on: Queries, id: string): Promise<Message | undefined> {

@@ -1,13 +1,13 @@
 // Messages that nothing is known of yet, which most are: many at a time, by a few statements for all of them.
 
-import { sql, type RawBuilder } from 'kysely'
 import type { Tx } from './database.ts'
-import type { MessagePlace, Row } from './dialect.ts'
+import { placeTableOf, type Dialect, type Row } from './dialect.ts'
 import { mailboxesOf } from './message-writes.ts'
 import { toMessageRow, type MessageDraft } from './message-row.ts'
+import { outboxRows, type Sendable } from './outbox.ts'
 import type { Document } from './rows.ts'
-import type { Schema } from './schema.ts'
-import { indexTexts, type SearchText } from './search.ts'
+import { run } from './run.ts'
+import { searchable, type SearchText } from './search.ts'
 
 /** What a message would be known by. */
 export interface Stranger {
@@ -20,12 +20,15 @@ export interface Stranger {
 }
 
 /**
- * Those that have no row, whose header id is nobody's, whose conversation has nobody in it, and who share none of this
- * with one before them in the list. All that decides about it must be held.
+ * Those that have no row, whose header id is nobody's, whose conversation has nobody in it, whose tenant was not erased, and who share
+ * none of this with one before them in the list. All that decides about it must be held.
  */
 export async function strangersAmong<T extends Stranger>(tx: Tx, all: readonly T[]): Promise<T[]> {
+  if (all.length === 0) return []
   const taken = await known(tx, all)
+  const isErased = ({ tenant }: Stranger) => taken.has(nameOf('erased', '', tenant))
   return all.filter((each) => {
+    if (isErased(each)) return false
     const names = namesOf(each)
     const isNew = names.every((name) => !taken.has(name))
     for (const name of names) taken.add(name)
@@ -43,20 +46,27 @@ const nameOf = (kind: string, place: string, name: string): string => `${kind}\n
 
 /** Names that are in the store: all that are asked for, and some more. */
 async function known(tx: Tx, all: readonly Stranger[]): Promise<Set<string>> {
-  const { dialect } = tx
-  const each = (field: 'id' | 'tenant' | 'source' | 'headerMessageId') => [...new Set(all.map((one) => one[field]))]
+  const list = (values: readonly string[]) => tx.dialect.listOf([...new Set(values)])
+  const each = (field: 'id' | 'tenant' | 'source' | 'headerMessageId') => list(all.map((one) => one[field]))
   const tenants = each('tenant')
-  const { rows } = await sql<{ kind: string; place: string; name: string }>`
-    select 'message' as kind, '' as place, id as name from ${sql.table(dialect.placeTable)} where ${dialect.oneOf('id', each('id'))}
-    union all
-    select 'key', tenant || ' ' || source, header_message_id from message_keys
-    where ${dialect.oneOf('tenant', tenants)} and ${dialect.oneOf('source', each('source'))}
-      and ${dialect.oneOf('headerMessageId', each('headerMessageId'))}
-    union all
-    select 'thread', tenant, header_id from thread_ids
-    where ${dialect.oneOf('tenant', tenants)} and ${dialect.oneOf('headerId', [...new Set(all.flatMap(({ linked }) => linked))])}
-    `.execute(tx.kysely)
+  const linked = list(all.flatMap((one) => one.linked))
+  const lists = [each('id'), tenants, each('source'), each('headerMessageId'), tenants, linked, tenants]
+  const rows = await run<{ kind: string; place: string; name: string }>(tx, knownText(tx.dialect), lists)
   return new Set(rows.map(({ kind, place, name }) => nameOf(kind, place, name)))
+}
+
+function knownText(dialect: Dialect): string {
+  const among = (parameter: string) => dialect.inList(parameter, 'text')
+  return `
+  select 'message' as kind, '' as place, id as name from ${placeTableOf(dialect)} where id ${among('$1')}
+  union all
+  select 'key', tenant || ' ' || source, header_message_id from message_keys
+  where tenant ${among('$2')} and source ${among('$3')} and header_message_id ${among('$4')}
+  union all
+  select 'thread', tenant, header_id from thread_ids
+  where tenant ${among('$5')} and header_id ${among('$6')}
+  union all
+  select 'erased', '', tenant from erasures where tenant ${among('$7')}`
 }
 
 /** A message that was found to be a stranger, first with its header id and alone in its conversation. */
@@ -65,38 +75,25 @@ export interface NewMessage {
   linked: readonly string[]
   documents: readonly Document[]
   text: SearchText
+  /** What is told of it, by way of the outbox. */
+  told: Sendable
 }
 
-/** Writes rows, keys, conversations, documents and search texts. */
-export async function addMessages(tx: Tx, all: readonly NewMessage[]): Promise<void> {
+/** Writes rows, keys, conversations, documents, search texts and what is told of them; there is one at least. */
+export async function addMessages(tx: Tx, all: readonly NewMessage[], now: number): Promise<void> {
   for (const { row } of all) await tx.dialect.makeRoom('messages', row.receivedAt)
-  const rows = all.map(({ row }): Row => ({ ...toMessageRow(row) }))
-  const { rows: placed } = await sql<MessagePlace & { id: string }>`
-    ${tx.dialect.insertOf('messages', rows)} returning id, seq, received_at`.execute(tx.kysely)
-  const places = new Map(placed.map(({ id, ...place }) => [id, place]))
-  await add(
-    tx,
-    'messageMailboxes',
-    all.flatMap(({ row }) => mailboxesOf(row)),
-  )
-  await add(
-    tx,
-    'messageKeys',
-    all.map(({ row }) => keyOf(row)),
-  )
-  await add(tx, 'threadIds', all.flatMap(threadsOf))
-  await add(
-    tx,
-    'documents',
-    all.flatMap(({ documents }) => documents.map((each): Row => ({ ...each }))),
-  )
-  await indexTexts(
-    tx,
-    all.flatMap(({ row, text }) => {
-      const place = places.get(row.id)
-      return place === undefined ? [] : [{ place, text }]
-    }),
-  )
+  await tx.dialect.addNew(tx, {
+    messages: all.map(({ row }): Row => ({ ...toMessageRow(row) })),
+    messageMailboxes: all.flatMap(({ row }) => mailboxesOf(row)),
+    messageKeys: all.map(({ row }) => keyOf(row)),
+    threadIds: all.flatMap(threadsOf),
+    documents: all.flatMap(({ documents }) => documents.map((each): Row => ({ ...each }))),
+    outbox: outboxRows(
+      all.map(({ told }) => told),
+      now,
+    ),
+    texts: new Map(all.map(({ row, text }) => [row.id, searchable(text)])),
+  })
 }
 
 const keyOf = ({ tenant, source, headerMessageId, id, entryId }: NewMessage['row']): Row => ({
@@ -109,13 +106,3 @@ const keyOf = ({ tenant, source, headerMessageId, id, entryId }: NewMessage['row
 
 const threadsOf = ({ row, linked }: NewMessage): Row[] =>
   [...new Set(linked)].map((headerId) => ({ tenant: row.tenant, headerId, threadId: row.threadId }))
-
-/** Rows of one statement: SQLite takes 32,766 values. */
-const ROWS_MAX = 1000
-
-async function add(tx: Tx, table: keyof Schema, rows: readonly Row[]): Promise<void> {
-  for (let from = 0; from < rows.length; from += ROWS_MAX) {
-    const insert: RawBuilder<unknown> = tx.dialect.insertOf(table, rows.slice(from, from + ROWS_MAX))
-    await insert.execute(tx.kysely)
-  }
-}

@@ -1,6 +1,8 @@
 // Events on their way to the log: written with the rows they tell of, taken out once the log has them.
 
 import type { Queries, Tx } from './database.ts'
+import type { Row } from './dialect.ts'
+import { run } from './run.ts'
 
 export interface OutboxRow {
   seq: number
@@ -10,7 +12,7 @@ export interface OutboxRow {
 }
 
 /** What an event must have to be sent. */
-interface Sendable {
+export interface Sendable {
   id: string
   type: string
   subject: string
@@ -18,7 +20,12 @@ interface Sendable {
 
 /** Adds events in their order; there must be one at least. */
 export async function enqueue(tx: Tx, events: readonly Sendable[], now: number): Promise<void> {
-  const rows = events.map((event) => ({
+  await tx.dialect.add(tx, 'outbox', outboxRows(events, now))
+}
+
+/** Events as rows, in their order. */
+export const outboxRows = (events: readonly Sendable[], now: number): Row[] =>
+  events.map((event) => ({
     id: event.id,
     type: event.type,
     aggregatetype: 'message',
@@ -26,25 +33,22 @@ export async function enqueue(tx: Tx, events: readonly Sendable[], now: number):
     payload: JSON.stringify(event),
     createdAt: now,
   }))
-  await tx.dialect.insertOf('outbox', rows).execute(tx.kysely)
-}
 
 /** The oldest rows that the log may take, in the order they were written. */
 export async function nextOutbox(on: Queries, limit: number): Promise<OutboxRow[]> {
-  const rows = await on.kysely
-    .selectFrom('outbox')
-    .select(['seq', 'payload', 'createdAt'])
-    .where('refused', 'is', null)
-    .orderBy('seq')
-    .limit(limit)
-    .execute()
+  const rows = await run<{ seq: number; payload: string; createdAt: number }>(
+    on,
+    'select seq, payload, created_at from outbox where refused is null order by seq limit $1',
+    [limit],
+  )
   return rows.map((row) => ({ ...row, payload: JSON.parse(row.payload) as Record<string, unknown> }))
 }
 
 /** Forgets rows that the log has acknowledged. */
 export async function deliveredOutbox(on: Queries, seqs: readonly number[]): Promise<void> {
   if (seqs.length === 0) return
-  await on.kysely.deleteFrom('outbox').where(on.dialect.oneOf('seq', seqs)).execute()
+  const { dialect } = on
+  await run(on, `delete from outbox where seq ${dialect.inList('$1', 'bigint')}`, [dialect.listOf(seqs)])
 }
 
 /** Sets a row aside that the log will never take; it stays, and `reason` with it, until a person decides. */

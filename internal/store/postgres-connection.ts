@@ -15,9 +15,10 @@ import {
 } from 'kysely'
 import type { Duplex } from 'node:stream'
 import type pg from 'pg'
-import { isMissingPartition, reasonOfPostgres, storable } from './dialect.ts'
+import { isMissingPartition, reasonOfPostgres } from './dialect.ts'
 import { StoreError } from './errors.ts'
-import { statementNames } from './postgres-statements.ts'
+import { storable } from './postgres-rows.ts'
+import { goesAhead, statementNames } from './postgres-statements.ts'
 
 /** `onMissingPartition` is told when a row found no partition, though one was made once: somebody dropped it. */
 export function poolDialect(pool: pg.Pool, onMissingPartition?: () => void): KyselyDialect {
@@ -31,10 +32,6 @@ export function poolDialect(pool: pg.Pool, onMissingPartition?: () => void): Kys
     createQueryCompiler: () => new PostgresQueryCompiler(),
   }
 }
-
-/** Statements whose answer nobody needs. */
-const PUTS_IN = /^\s*insert into /
-const RETURNS = /\sreturning /
 
 /** What the connections of one pool have in common. */
 interface Shared {
@@ -63,7 +60,7 @@ class PooledConnection implements DatabaseConnection {
     const name = this.#shared.nameOf(sql)
     const statement = { text: sql, values: parameters.map(storable), ...(name !== undefined && { name }) }
     const send = () => this.#client.query(statement)
-    if (this.#ahead !== undefined && PUTS_IN.test(sql) && !RETURNS.test(sql)) {
+    if (this.#ahead !== undefined && goesAhead(sql)) {
       this.#sendAhead(send)
       return { rows: [] }
     }

@@ -79,23 +79,26 @@ describe.skipIf(missing)(`faults of PostgreSQL ${missing ?? ''}`, () => {
       expect(await reasonOf(listTenants(store()))).toBe('none')
     })
 
-    test('a lock that is not let go of: unavailable, and then it goes on', async () => {
-      const other = await bed().open()
-      const { promise: held, resolve: letGo } = Promise.withResolvers<void>()
-      const { promise: holding, resolve: holds } = Promise.withResolvers<void>()
-      const holder = other.transaction(async (tx) => {
-        await tx.dialect.serialise(tx, ['a'])
-        holds()
-        await held
-      })
-      await holding
-      const want = () => reasonOf(store().transaction((tx) => tx.dialect.serialise(tx, ['b', 'a'])))
-      expect(await want()).toBe('unavailable')
-      letGo()
-      await holder
-      expect(await want()).toBe('none')
-      await other.close()
-    })
+    test.each<['ahead'?]>([[], ['ahead']])(
+      'a lock that is not let go of: unavailable, and then it goes on (%s)',
+      async (ahead) => {
+        const other = await bed().open()
+        const { promise: held, resolve: letGo } = Promise.withResolvers<void>()
+        const { promise: holding, resolve: holds } = Promise.withResolvers<void>()
+        const holder = other.transaction(async (tx) => {
+          await tx.dialect.serialise(tx, ['a'])
+          holds()
+          await held
+        })
+        await holding
+        const want = () => reasonOf(store().transaction((tx) => tx.dialect.serialise(tx, ['b', 'a'], ahead)))
+        expect(await want()).toBe('unavailable')
+        letGo()
+        await holder
+        expect(await want()).toBe('none')
+        await other.close()
+      },
+    )
 
     test('two transactions that wait for each other: one gives way, and both are done in the end', async () => {
       const patient = await bed().open({ statementTimeoutMs: 10_000 })

@@ -1,6 +1,16 @@
 // Which statements a connection prepares: the server then parses and plans them once. Texts that hardly come again (lists of varying
 // length) are sent as they are.
 
+/** Begins a statement whose answer nobody needs; what only puts rows in needs no such mark. */
+export const AHEAD = '/* ahead */ '
+
+/** Whether a transaction may go on without the answer. */
+export const goesAhead = (text: string): boolean =>
+  text.startsWith(AHEAD) || (PUTS_IN.test(text) && !RETURNS.test(text))
+
+const PUTS_IN = /^\s*insert into /
+const RETURNS = /\sreturning /
+
 /** A text is prepared when it comes for the third time. */
 const USES_MIN = 3
 /** Statements prepared on each connection; the program has fewer. */

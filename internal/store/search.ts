@@ -3,14 +3,15 @@
 
 import { sql, type Expression, type ExpressionBuilder, type SqlBool } from 'kysely'
 import type { Queries, Tx } from './database.ts'
-import type { MessagePlace, PlacedText, SearchField, SearchText } from './dialect.ts'
+import type { MessagePlace } from './dialect.ts'
 import { cameTo, matching, pageMessages, type MessageFilter } from './messages.ts'
 import { ageMs, type Query, type Term, type TextPlace } from './query.ts'
 import type { Message, Page, PageWant } from './rows.ts'
 import type { Schema } from './schema.ts'
+import type { SearchField, SearchText } from './search-fields.ts'
 import { windowsOf, wordsOf } from './words.ts'
 
-export type { SearchText } from './dialect.ts'
+export type { SearchText } from './search-fields.ts'
 
 /** Characters of one field that are indexed. */
 const FIELD_CHARS_MAX = 1024 * 1024
@@ -23,18 +24,16 @@ const FIELD_OF: Record<Exclude<TextPlace, 'any'>, SearchField> = {
   body: 'body',
 }
 
-/** Adds the search texts of messages that have none, see `dropDerived`; `place` is what saving gave. */
-export async function indexTexts(tx: Tx, texts: readonly PlacedText[]): Promise<void> {
-  const cut = ({ place, text }: PlacedText): PlacedText => {
-    const fields = Object.entries(text).map(([field, value]) => [field, value.slice(0, FIELD_CHARS_MAX)])
-    return { place, text: Object.fromEntries(fields) as SearchText }
-  }
-  await tx.dialect.addTexts(tx, texts.map(cut))
+/** As much of a text as is indexed. */
+export function searchable(text: SearchText): SearchText {
+  if (Object.values(text).every((value) => value.length <= FIELD_CHARS_MAX)) return text
+  const fields = Object.entries(text).map(([field, value]) => [field, value.slice(0, FIELD_CHARS_MAX)])
+  return Object.fromEntries(fields) as SearchText
 }
 
-/** Adds the search text of one message. */
+/** Adds the search text of a message that has none, see `dropDerived`; `place` is what saving gave. */
 export const indexText = (tx: Tx, place: MessagePlace, text: SearchText): Promise<void> =>
-  indexTexts(tx, [{ place, text }])
+  tx.dialect.addTexts(tx, [{ place, text: searchable(text) }])
 
 export interface SearchWant extends PageWant {
   /** Beside the query: what must hold all the same. */

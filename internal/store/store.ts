@@ -65,16 +65,7 @@ export {
 } from './addresses.ts'
 export { getPolicy, listSender, listSenders, senderKey, setPolicy, unlistSender } from './senders.ts'
 export { addCredential, listCredentials, revokeCredential } from './credentials.ts'
-export {
-  beginErasure,
-  endErasure,
-  erasedAmong,
-  eraseSome,
-  erasureOf,
-  holdingsOf,
-  isErased,
-  type Holdings,
-} from './erasures.ts'
+export { beginErasure, endErasure, eraseSome, erasureOf, holdingsOf, isErased, type Holdings } from './erasures.ts'
 export { directoryRows, seedFirstStart } from './directory.ts'
 export { directoryVersion } from './directory-version.ts'
 export {
@@ -85,7 +76,7 @@ export {
   findMessage,
   findMessages,
   getMessage,
-  knownMessages,
+  knownOrErased,
   listMessages,
   messagesByAnyId,
   type MessageFilter,
