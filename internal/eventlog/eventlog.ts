@@ -63,7 +63,7 @@ export interface Consumption {
   startAt(topic: string, partition: number, held: AbortSignal): Promise<number>
   /** Most events in one batch. */
   batchMax: number
-  /** Fuller batches are worth a wait: events at the end of the log may be handed over up to half a second late. */
+  /** Fuller batches are worth a wait: events at the end of the log may be handed over a second and a half late. */
   gather?: boolean
   /** Ends the iteration, without an error. */
   signal: AbortSignal

@@ -22,8 +22,9 @@ const HEARTBEAT_MS = 1000
 const REBALANCE_MS = 20_000
 /** How long a fetch waits at the end of the log. It bounds how fast a start position or a stop is noticed there. */
 const FETCH_MS = 300
-/** A fetch of who gathers waits so long for as many bytes. */
-const GATHERED_BYTES = 128 * 1024
+/** A fetch of who gathers waits so long for so many bytes. */
+const GATHER_MS = 1000
+const GATHERED_BYTES = 512 * 1024
 /** How often a group is told how far its members have come: each time is a request, and a record in the log of the brokers. */
 const HINT_MS = 1000
 /** Most that one fetch brings: what this consumer holds in memory, for each broker. */
@@ -137,8 +138,9 @@ class Reading<T> {
       sessionTimeout: SESSION_MS,
       rebalanceTimeout: REBALANCE_MS,
       heartbeatInterval: HEARTBEAT_MS,
-      maxWaitTimeInMs: FETCH_MS,
-      ...(this.#want.gather === true && { minBytes: GATHERED_BYTES }),
+      ...(this.#want.gather === true
+        ? { maxWaitTimeInMs: GATHER_MS, minBytes: GATHERED_BYTES }
+        : { maxWaitTimeInMs: FETCH_MS }),
       maxBytes: FETCH_BYTES_MAX,
       maxBytesPerPartition: PARTITION_BYTES_MAX,
       metadataMaxAge,

@@ -16,8 +16,8 @@ export const PUBLISHER = 'outbox publisher'
 
 /** Events of one append. */
 const BATCH_MAX = 200
-/** After a ring or a batch, for the commits that follow it: each append and each removal is an fsync. */
-const GATHER_MS = 20
+/** After a ring or a batch, for the commits that follow it: each append is a request for each partition, each removal an fsync. */
+const GATHER_MS = 100
 /** How often an empty outbox is looked at without a ring: other processes write to it, and their events wait half of it. */
 const LOOK_MS = 200
 

@@ -189,13 +189,16 @@ export class Bed {
 
   /** Whether everything in the log is indexed, told and projected. */
   async settled(): Promise<boolean> {
-    const { pending } = await outboxState(this.store)
-    if (pending > 0) return false
-    for (const group of ['indexer', 'projector']) {
-      for (const topic of group === 'indexer' ? ['mail.ingest.v1'] : ['mail.ingest.v1', 'mail.messages.v1']) {
-        for (const { partition, offset } of await this.log.ends(topic)) {
-          if ((await checkpointOf(this.store, group, topic, partition)) < offset) return false
-        }
+    // In the order in which one makes work for the next.
+    if (!(await this.#isAtEnd('indexer', ['mail.ingest.v1']))) return false
+    if ((await outboxState(this.store)).pending > 0) return false
+    return this.#isAtEnd('projector', ['mail.ingest.v1', 'mail.messages.v1'])
+  }
+
+  async #isAtEnd(group: string, topics: readonly string[]): Promise<boolean> {
+    for (const topic of topics) {
+      for (const { partition, offset } of await this.log.ends(topic)) {
+        if ((await checkpointOf(this.store, group, topic, partition)) < offset) return false
       }
     }
     return true
