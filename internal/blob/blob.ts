@@ -30,6 +30,16 @@ export interface Stored {
   modifiedAt: number
 }
 
+/** An object that is there, with its bytes. */
+export interface Found {
+  stored: Stored
+  body: Readable
+  /** All of a small object, where the engine has it in memory: the stream can then be left alone. */
+  bytes?: Buffer | undefined
+  /** What was put beside it, where the engine keeps that. */
+  metadata?: Record<string, string>
+}
+
 /** What a put answers: the mark is always known then, since the bytes have just been verified. */
 export type Verified = Stored & { etag: string }
 
@@ -37,11 +47,8 @@ export type Verified = Stored & { etag: string }
 export interface BlobStore {
   /** Stores durably and verifies what is stored; resolves only then. A digest or length that differs is `BlobError` `digest`. */
   put(key: string, upload: Upload): Promise<Verified>
-  /**
-   * The object's bytes as a stream, or undefined if there is none. The caller consumes or destroys the stream, or takes `bytes`,
-   * which are all of a small object where the engine had them in memory, and leaves the stream alone.
-   */
-  get(key: string): Promise<{ stored: Stored; body: Readable; bytes?: Buffer | undefined } | undefined>
+  /** The object, or undefined if there is none. The caller consumes or destroys its stream, or takes its bytes. */
+  get(key: string): Promise<Found | undefined>
   head(key: string): Promise<Stored | undefined>
   /** Every object whose key starts with `prefix`, in key order. */
   list(prefix: string): AsyncIterable<Stored>

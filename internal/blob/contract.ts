@@ -10,6 +10,8 @@ import { BlobError, type BlobStore, type Upload } from './blob.ts'
 /** One empty store and what a test may do to its engine. */
 export interface BlobFixture {
   store: BlobStore
+  /** What is put beside an object comes back with it. */
+  keepsMetadata: boolean
   /** Makes the engine fail until the returned function is called. */
   outage(): Promise<() => Promise<void>>
   /** Nothing may be left over by a failed put; throws if something is. */
@@ -62,6 +64,15 @@ export function blobStoreContract(name: string, make: () => Promise<BlobFixture>
     whatIsStored(() => fixture.store)
     whatIsRefused(() => fixture)
     names(() => fixture.store)
+
+    test('what was put beside an object comes back with it, where the engine keeps that', async () => {
+      const { store, keepsMetadata } = fixture
+      const metadata = { tenant: 'acme', word: `eNr${'A+/9'.repeat(400)}=` }
+      await store.put('t/a', { ...uploadOf('a'), metadata })
+      expect((await store.get('t/a'))?.metadata).toEqual(keepsMetadata ? expect.objectContaining(metadata) : undefined)
+      await store.put('t/a', uploadOf('a'))
+      expect((await store.get('t/a'))?.metadata?.['word']).toBeUndefined()
+    })
 
     test('an engine that fails is `server`, and the same store works when it is back', async () => {
       const { store } = fixture

@@ -34,6 +34,7 @@ blobStoreContract('directory', async () => {
   await store.delete('first')
   return {
     store,
+    keepsMetadata: false,
     outage: () => obstruct(dir),
     async checkClean() {
       expect(await readdir(join(dir, '.tmp'))).toEqual([])

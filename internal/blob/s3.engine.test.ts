@@ -6,6 +6,7 @@ import { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { rgwUnavailable, startRgw, type Rgw } from '../../test/engines/rgw.ts'
+import { FACTS_BYTES_MAX } from '../envelope/envelope.ts'
 import { BlobError, type Upload } from './blob.ts'
 import { blobStoreContract, uploadOf } from './contract.ts'
 import { testBucket, type TestBucket } from './testing/bucket.ts'
@@ -27,6 +28,7 @@ describe.skipIf(reason)(`objects in S3 ${reason ?? ''}`, () => {
     const store = bucket.fresh()
     return {
       store,
+      keepsMetadata: true,
       async outage() {
         await rgw.kill()
         return () => rgw.restart()
@@ -74,6 +76,19 @@ describe.skipIf(reason)(`objects in S3 ${reason ?? ''}`, () => {
       clearInterval(watch)
       await store.delete('t/big')
       expect((peak - before) / MIB).toBeLessThan(100)
+    })
+
+    test('as many facts as S3 takes are kept, of a large object as well', async () => {
+      const store = bucket.fresh()
+      const facts = { tenant: 'acme', word: '' }
+      // Beside them the SHA-256 that the adapter adds.
+      const word = 'x'.repeat(FACTS_BYTES_MAX - 'x-amz-meta-tenantacmex-amz-meta-wordx-amz-meta-sha256'.length - 64)
+      for (const size of [1000, 3 * MIB, 65 * MIB]) {
+        await store.put('t/facts', { ...made(size), metadata: { ...facts, word } })
+        const found = await store.get('t/facts')
+        expect(found?.metadata).toEqual({ tenant: 'acme', word, sha256: made(size).sha256 })
+        found?.body.destroy()
+      }
     })
 
     test('1,000 objects are listed in order across pages', async () => {
@@ -292,6 +307,16 @@ describe.skipIf(reason)(`objects in S3 ${reason ?? ''}`, () => {
         })
         expect(headers['transfer-encoding'] ?? headers['content-encoding'] ?? headers['expect']).toBeUndefined()
       }
+    })
+
+    test('what is put beside an object is signed with it', async () => {
+      for (const size of [5, 3 * MIB, 12 * MIB]) {
+        await through().put('t/a', { ...made(size), metadata: { word: 'eNqrVg==' } })
+      }
+      const begun = proxy.seen.filter(({ headers }) => headers['x-amz-meta-word'] === 'eNqrVg==')
+      expect(begun.map(({ line }) => line.split(' ')[0])).toEqual(['PUT', 'PUT', 'POST'])
+      for (const { headers } of begun)
+        expect(headers['authorization']).toMatch(/SignedHeaders=[^,]*;x-amz-meta-sha256;x-amz-meta-word/)
     })
 
     test('connections are kept, and are bounded', async () => {

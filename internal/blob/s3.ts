@@ -4,7 +4,7 @@
 import { DeleteObjectCommand, ListObjectsV2Command, type _Object } from '@aws-sdk/client-s3'
 import type { IncomingMessage } from 'node:http'
 import { Readable } from 'node:stream'
-import { BlobError, checkKey, type BlobStore, type Stored } from './blob.ts'
+import { BlobError, checkKey, type BlobStore, type Found, type Stored } from './blob.ts'
 import type { Hold } from './patience.ts'
 import { openBucket, type Bucket, type S3BlobsOptions } from './s3-client.ts'
 import { isMissing, maybeMissing, s3Fault } from './s3-fault.ts'
@@ -64,18 +64,19 @@ async function isListed(bucket: Bucket, key: string): Promise<boolean> {
   return page.Contents?.[0]?.Key === Prefix
 }
 
-async function getObject(bucket: Bucket, key: string): ReturnType<BlobStore['get']> {
+async function getObject(bucket: Bucket, key: string): Promise<Found | undefined> {
   return unlessMissing(bucket, { method: 'GET', key }, async (hold) => {
     const answer = await bucket.send({ method: 'GET', key: bucket.full(key) }, hold)
     try {
       const stored = headerFacts(key, answer)
       const { sizeBytes } = stored
+      const metadata = metadataOf(answer)
       if (sizeBytes <= bucket.limits.gottenBytesMax) {
         const bytes = await wholeOf(answer, sizeBytes, hold)
         if (bytes.length !== sizeBytes) throw cutShort(`GET ${key}`, bytes.length, sizeBytes)
-        return inMemory(stored, bytes)
+        return inMemory({ stored, metadata }, bytes)
       }
-      return { stored, body: patientBody(bucket, answer, { what: `GET ${key}`, sizeBytes }) }
+      return { stored, metadata, body: patientBody(bucket, answer, { what: `GET ${key}`, sizeBytes }) }
     } catch (error) {
       answer.destroy()
       throw error
@@ -84,10 +85,10 @@ async function getObject(bucket: Bucket, key: string): ReturnType<BlobStore['get
 }
 
 /** A stream costs more than a small object's bytes, so it is made only for who asks for it. */
-function inMemory(stored: Stored, bytes: Buffer): { stored: Stored; bytes: Buffer; readonly body: Readable } {
+function inMemory(facts: Pick<Found, 'stored' | 'metadata'>, bytes: Buffer): Found {
   let body: Readable | undefined
   return {
-    stored,
+    ...facts,
     bytes,
     get body() {
       return (body ??= Readable.from([bytes], { objectMode: false }))
@@ -169,6 +170,14 @@ function headerFacts(key: string, { headers }: IncomingMessage): Stored {
   const { etag: ETag, 'content-length': length, 'last-modified': modified } = headers
   const Size = length === undefined ? undefined : Number(length)
   return storedOf(key, { Size, ETag, LastModified: modified === undefined ? undefined : new Date(modified) })
+}
+
+const METADATA = 'x-amz-meta-'
+
+/** What was put beside the object. */
+function metadataOf({ headers }: IncomingMessage): Record<string, string> {
+  const own = Object.entries(headers).filter(([name]) => name.startsWith(METADATA))
+  return Object.fromEntries(own.map(([name, value]) => [name.slice(METADATA.length), String(value)]))
 }
 
 function storedOf(

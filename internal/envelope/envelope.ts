@@ -20,6 +20,7 @@ export {
   type PolicyVerdict,
   type SenderPolicy,
 } from './authentication.ts'
+export { envelopeAlong, FACTS_BYTES_MAX, withEnvelope } from './along.ts'
 export { attachmentKey, eventId, messageId, objectKeys, uuidv5, type ObjectKeys } from './identity.ts'
 export type { Refusal } from './refusal.ts'
 export { traceIdOf } from './trace.ts'

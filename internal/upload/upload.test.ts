@@ -4,8 +4,8 @@ import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { BlobError, type BlobStore } from '../blob/blob.ts'
-import { eventId, messageId, objectKeys } from '../envelope/envelope.ts'
+import { BlobError, type BlobStore, type Upload } from '../blob/blob.ts'
+import { envelopeAlong, eventId, messageId, objectKeys } from '../envelope/envelope.ts'
 import {
   bytesOf,
   clock,
@@ -63,6 +63,46 @@ describe('what becomes of an entry', () => {
       data: { entryId: entryId(1), sizeBytes: bytesOf(1).length, senderDomain: 'example.org', rawKey: keysOf(1).raw },
     })
     expect(uploaded?.event).toMatchObject({ type: 'objectstore.uploaded', data: { metaKey: keysOf(1).meta } })
+  })
+
+  test('the envelope lies beside the bytes as well, the same to the byte, unless it is too long', async () => {
+    const many = Array.from({ length: 400 }, (_, n) => ({
+      address: `${entryId(n)}@mail.localhost`,
+      tenant: 'acme',
+      mailbox: 'orders@mail.localhost',
+    }))
+    await rig.accept([{ n: 1, envelope: envelopeOf(1, ['acme', 'beta']) }, { n: 2 }])
+    await rig.accept([{ n: 3, envelope: { ...envelopeOf(3), recipients: many } }])
+    const put = new Map<string, Upload>()
+    const blobs: BlobStore = {
+      ...rig.blobs,
+      async put(key, upload) {
+        put.set(key, upload)
+        return rig.blobs.put(key, upload)
+      },
+    }
+    const life = await rig.life({ change: { blobs } })
+    await life.drained()
+    await life.stop()
+    for (const [n, tenant] of [
+      [1, 'acme'],
+      [1, 'beta'],
+      [2, 'acme'],
+    ] as const) {
+      const { raw, meta } = keysOf(n, tenant)
+      const facts = put.get(raw)?.metadata
+      expect(envelopeAlong(facts, 10_000)).toEqual(await readFile(join(rig.dir, 'objects', meta)))
+      expect(facts).toMatchObject({ tenant, entryid: entryId(n), messageid: messageId(entryId(n), tenant) })
+    }
+    const { raw, meta } = keysOf(3)
+    expect((await readFile(join(rig.dir, 'objects', meta))).length).toBeGreaterThan(10_000)
+    expect(Object.keys(put.get(raw)?.metadata ?? {}).sort()).toEqual([
+      'entryid',
+      'messageid',
+      'sha256',
+      'tenant',
+      'traceparent',
+    ])
   })
 
   test('two tenants are two messages, each without the other', async () => {

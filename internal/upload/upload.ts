@@ -9,7 +9,7 @@ import { createHash, hash } from 'node:crypto'
 import { Readable } from 'node:stream'
 import type { Registry } from '@prometheus-io/client'
 import { BlobError, type BlobStore, type Upload, type Verified } from '../blob/blob.ts'
-import { traceIdOf } from '../envelope/envelope.ts'
+import { traceIdOf, withEnvelope } from '../envelope/envelope.ts'
 import { makeEvent, type EventLog, type MailEvent } from '../eventlog/eventlog.ts'
 import { traced, UNTRACED, type Clock, type Log, type Tracer } from '../ports/ports.ts'
 import { SpoolError } from '../../spool/spool.ts'
@@ -276,17 +276,20 @@ async function stored(run: Run, entry: Entry, parcel: Parcel): Promise<MailEvent
   return [received, uploaded]
 }
 
-const rawUpload = (entry: Entry, { received, messageId, tenant }: Parcel): Upload => ({
+const rawUpload = (entry: Entry, { meta, received, messageId, tenant }: Parcel): Upload => ({
   sizeBytes: entry.sizeBytes,
   sha256: entry.sha256,
   contentType: 'message/rfc822',
-  metadata: {
-    sha256: entry.sha256,
-    entryid: entry.id,
-    messageid: messageId,
-    tenant,
-    traceparent: received.traceparent,
-  },
+  metadata: withEnvelope(
+    {
+      sha256: entry.sha256,
+      entryid: entry.id,
+      messageid: messageId,
+      tenant,
+      traceparent: received.traceparent,
+    },
+    meta,
+  ),
   open: () => entry.open(),
   bytes: entry.bytes,
 })
