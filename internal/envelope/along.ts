@@ -14,7 +14,7 @@ const PREFIX = 'x-amz-meta-'
 const bytesOf = (facts: Facts): number =>
   Object.entries(facts).reduce((sum, [name, value]) => sum + PREFIX.length + name.length + Buffer.byteLength(value), 0)
 
-/** `facts` and, where there is room for it, what the `.json` object says: deflated (RFC 1950) and in base64. */
+/** `facts` and, where there is room for it, what the `.json` object says: deflated (RFC 1950 2.2) and in base64. */
 export function withEnvelope(facts: Facts, json: Buffer): Record<string, string> {
   const all = { ...facts, [NAME]: deflateSync(json).toString('base64') }
   return bytesOf(all) <= FACTS_BYTES_MAX ? all : { ...facts }

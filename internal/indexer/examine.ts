@@ -4,26 +4,18 @@ import { createHash } from 'node:crypto'
 import { createReadStream, existsSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { Transform, type Readable } from 'node:stream'
 import { BlobError, type BlobStore } from '../blob/blob.ts'
 import { attachmentKey, POLICY_RULES, type MessageMeta } from '../envelope/envelope.ts'
 import type { ParsedAttachment, ParsedMessage, ParseOutcome, ParserPool } from '../message/message.ts'
 import { traced, type Clock, type Tracer } from '../ports/ports.ts'
-import {
-  policyOf,
-  type FailureReason,
-  type IndexFlag,
-  type Judgement,
-  type ParsedJudgement,
-  type Received,
-} from './facts.ts'
+import { policyOf, type IndexFlag, type Judgement, type ParsedJudgement, type Received } from './facts.ts'
 import type { IndexerMetrics, Stage } from './metrics.ts'
+import { fetchMessage, type RawObject } from './objects.ts'
+import { passed, type Passing } from './passing.ts'
 import type { Scanner } from '../scanner/scanner.ts'
 import { ScanBeside, type Scanned, type Scanning } from './scan.ts'
+import { blobTrouble, Fault, Outage, type Progress } from './trouble.ts'
 import { Stopped, unlessStopped } from './waiting.ts'
-
-/** Bytes of an envelope object; a thousand recipients take a quarter of it. */
-const META_BYTES_MAX = 4 * 1024 * 1024
 
 export interface ExamineParts {
   blobs: BlobStore
@@ -36,38 +28,6 @@ export interface ExamineParts {
   /** Directory in which each message gets one of its own. */
   workDir: string
   signal: AbortSignal
-}
-
-/** Tried again a few times, since a store may be behind; then the message is FAILED with this reason. */
-export class Fault extends Error {
-  readonly reason: FailureReason
-  readonly meta: MessageMeta | undefined
-
-  constructor(reason: FailureReason, message: string, options: ErrorOptions & { meta?: MessageMeta } = {}) {
-    super(message, options)
-    this.name = 'Fault'
-    this.reason = reason
-    this.meta = options.meta
-  }
-}
-
-/** What every message needs: objects read, a verdict of a parser and of the malware scanner, objects written, the store. */
-export type Need = 'read' | 'parse' | 'scan' | 'put' | 'store'
-
-/** How many messages had each of them. It tells an outage of all from one of a single message. */
-export type Progress = Record<Need, number>
-
-export const noProgress = (): Progress => ({ read: 0, parse: 0, scan: 0, put: 0, store: 0 })
-
-/** Something that all messages need is out of order; it is tried for ever, and nothing is lost. */
-export class Outage extends Error {
-  readonly need: Need
-
-  constructor(need: Need, message: string, options?: ErrorOptions) {
-    super(message, options)
-    this.name = 'Outage'
-    this.need = need
-  }
 }
 
 export interface Want {
@@ -84,20 +44,32 @@ export interface Want {
 
 /** Rejects with Outage, Fault or Stopped; whatever the message itself does is a judgement. */
 export async function examine(parts: ExamineParts, want: Want): Promise<Judgement> {
+  const timed = timer(parts, want.within)
+  const { meta, raw } = await timed('fetch', () => fetchMessage(parts, want.event))
+  try {
+    const policy = policyOf(meta)
+    if (policy?.action === 'quarantine' && !want.released) {
+      const message = POLICY_RULES[policy.rule]
+      return { kind: 'quarantined', meta, reason: 'policy', detail: { message, rule: policy.rule } }
+    }
+    return await examineBytes(parts, want, { meta, raw, timed })
+  } finally {
+    raw.close()
+  }
+}
+
+async function examineBytes(
+  parts: ExamineParts,
+  want: Want,
+  { meta, raw, timed }: { meta: MessageMeta; raw: RawObject; timed: ReturnType<typeof timer> },
+): Promise<Judgement> {
   const { event, attempt } = want
   const { progress } = parts
-  const timed = timer(parts, want.within)
-  const meta = await timed('fetch', () => fetchMeta(parts.blobs, event))
-  const policy = policyOf(meta)
-  if (policy?.action === 'quarantine' && !want.released) {
-    const message = POLICY_RULES[policy.rule]
-    return { kind: 'quarantined', meta, reason: 'policy', detail: { message, rule: policy.rule } }
-  }
   const workDir = join(parts.workDir, `${event.data.messageId}-${attempt}`)
   try {
     const known = scannedBefore(parts, event, meta)
     const scanner = known === undefined ? parts.scanning?.scanner : undefined
-    const { outcome, scanned } = await timed('parse', () => parse(parts, event, { meta, workDir, scanner }))
+    const { outcome, scanned } = await timed('parse', () => parse(parts, event, { meta, raw, workDir, scanner }))
     progress.read += 1
     progress.parse += 1
     const scan = known ?? (scanned && (await timed('scan', () => unlessStopped(scanned, parts.signal))))
@@ -149,62 +121,6 @@ function timer({ clock, metrics, tracer }: ExamineParts, within: string) {
   }
 }
 
-/**
- * An error of the object store. Other bytes than were put are about this object; all else is an outage. Of `client` too: with the
- * wrong key, without the bucket or a right to it, every object is refused; where one is, it is found out by its being alone.
- */
-function blobTrouble(error: unknown, need: Need, meta?: MessageMeta): never {
-  if (!(error instanceof BlobError)) throw error
-  if (error.fault === 'digest') throw new Fault('digest', error.message, { cause: error, ...(meta && { meta }) })
-  throw new Outage(need, error.message, { cause: error })
-}
-
-async function fetchMeta(blobs: BlobStore, { data }: Received): Promise<MessageMeta> {
-  let text: string
-  try {
-    const found = await blobs.get(data.metaKey)
-    if (found === undefined) throw new Fault('object_missing', `no object ${data.metaKey}`)
-    text = await readAll(found.body)
-  } catch (error) {
-    return blobTrouble(error, 'read')
-  }
-  const meta = metaFrom(text)
-  if (meta === undefined || meta.messageId !== data.messageId || meta.tenant !== data.tenant) {
-    throw new Fault('envelope', `${data.metaKey} is not the envelope of this message`)
-  }
-  return meta
-}
-
-/** The envelope, or undefined for text that is none. Only what the indexer reads is checked: the writer is ours. */
-export function metaFrom(text: string): MessageMeta | undefined {
-  try {
-    const meta = JSON.parse(text) as Partial<MessageMeta> | null
-    const fits = meta?.version === 1 && typeof meta.messageId === 'string' && Array.isArray(meta.envelope?.recipients)
-    return fits ? (meta as MessageMeta) : undefined
-  } catch {
-    return undefined
-  }
-}
-
-/** The text of an envelope object. */
-export async function readAll(body: Readable): Promise<string> {
-  const chunks: Buffer[] = []
-  let bytes = 0
-  for await (const chunk of body) {
-    chunks.push(chunk as Buffer)
-    bytes += (chunk as Buffer).length
-    if (bytes > META_BYTES_MAX) throw new Fault('envelope', `an envelope of more than ${META_BYTES_MAX} bytes`)
-  }
-  return Buffer.concat(chunks).toString()
-}
-
-/** The bytes on their way to the parser, hashed as they pass. */
-interface Passing {
-  bytes: number
-  digest: string | undefined
-  error: unknown
-}
-
 /** What the parser says, and what the scanner will have said. */
 interface Read {
   outcome: Exclude<ParseOutcome, { trouble: unknown }>
@@ -212,17 +128,17 @@ interface Read {
 }
 
 async function parse(
-  { blobs, parsers, signal }: ExamineParts,
+  { parsers, signal }: ExamineParts,
   { data }: Received,
-  { meta, workDir, scanner }: { meta: MessageMeta; workDir: string; scanner: Scanner | undefined },
+  { meta, raw, workDir, scanner }: { meta: MessageMeta; raw: RawObject; workDir: string; scanner: Scanner | undefined },
 ): Promise<Read> {
-  const passing: Passing = { bytes: 0, digest: undefined, error: undefined }
+  const passing: Passing = { digest: undefined, error: undefined }
   let beside: ScanBeside | undefined
   const open = async () => {
-    const found = await blobs.get(data.rawKey)
+    const found = await raw.open()
     if (found === undefined) throw new Fault('object_missing', `no object ${data.rawKey}`, { meta })
     if (scanner !== undefined) beside = new ScanBeside(scanner, signal)
-    return hashed(found.body, passing, beside)
+    return passed(found, passing, beside)
   }
   const { sizeBytes } = data
   const outcome = await unlessStopped(parsers.parse({ open, sizeBytes, workDir }), signal)
@@ -236,7 +152,7 @@ async function parse(
     blobTrouble(cause, 'read', meta)
   }
   // A verdict on other bytes than were received is no verdict: a bad disk must not look like a bad message.
-  const digest = passing.digest ?? (await digestOf(blobs, data.rawKey, meta))
+  const digest = passing.digest ?? (await digestOf(raw, data.rawKey, meta))
   if (digest !== data.sha256) throw new Fault('digest', `${data.rawKey} has other bytes than were received`, { meta })
   if ('trouble' in outcome) throw new Outage('parse', `parser (${outcome.trouble}): ${outcome.detail}`, { cause })
   if (scanner !== undefined && beside === undefined)
@@ -244,36 +160,10 @@ async function parse(
   return { outcome, scanned: beside?.scanned }
 }
 
-function hashed(body: Readable, passing: Passing, beside: ScanBeside | undefined): Readable {
-  const hash = createHash('sha256')
-  const through = new Transform({
-    transform(chunk: Buffer, _encoding, done) {
-      hash.update(chunk)
-      passing.bytes += chunk.length
-      if (beside === undefined) done(null, chunk)
-      else beside.take(chunk, () => done(null, chunk))
-    },
-    flush(done) {
-      passing.digest = hash.digest('hex')
-      beside?.end()
-      done()
-    },
-  })
-  body.on('error', (error) => {
-    passing.error = error
-    through.destroy(error)
-  })
-  through.on('close', () => {
-    body.destroy()
-    beside?.close()
-  })
-  return body.pipe(through)
-}
-
 /** Of the whole object, for when the parser did not read it to its end. */
-async function digestOf(blobs: BlobStore, key: string, meta: MessageMeta): Promise<string> {
+async function digestOf(raw: RawObject, key: string, meta: MessageMeta): Promise<string> {
   try {
-    const found = await blobs.get(key)
+    const found = await raw.open()
     if (found === undefined) throw new Fault('object_missing', `no object ${key}`, { meta })
     const hash = createHash('sha256')
     for await (const chunk of found.body) hash.update(chunk as Buffer)

@@ -1,8 +1,8 @@
 // What an error that ended a try says: whether all messages lack something, and what a message comes to when nothing helps.
 
 import { isUnavailable } from '../store/store.ts'
-import { Fault, Outage, type Need } from './examine.ts'
 import type { FailureReason, Judgement } from './facts.ts'
+import { Fault, Outage, type Need } from './trouble.ts'
 
 /** What all messages need and this one did not get; undefined where its trouble is its own. */
 export function lackedBy(error: unknown): Need | undefined {

@@ -24,10 +24,10 @@ export { FAILURE_REASONS, INDEX_FLAGS, QUARANTINE_MEANINGS, type FailureReason }
 export type { Scanning } from './scan.ts'
 export { keepEventsFor } from './upkeep.ts'
 export { receivedEvent, receivedFromMeta } from './received.ts'
-export { Outage } from './examine.ts'
 export { previewReplay, type FieldChange, type Preview, type PreviewParts } from './preview.ts'
 export { planReplay, replay, type ReplayParts, type ReplayPlan, type ReplayProgress } from './replay.ts'
 export type { ReplaySelector } from './selection.ts'
+export { Outage } from './trouble.ts'
 
 /** A message whose rows can be read now. `receivedAt` in milliseconds since 1970. */
 export type Indexed = Pick<

@@ -18,12 +18,13 @@ import {
 } from '../store/store.ts'
 import { applyJudgement, type Applied, type Applying, isForced } from './apply.ts'
 import { failure } from './failures.ts'
-import { examine, noProgress, Outage, type ExamineParts } from './examine.ts'
+import { examine, type ExamineParts } from './examine.ts'
 import type { Judgement, Received } from './facts.ts'
 import { indexerMetrics } from './metrics.ts'
 import { Pace } from './pace.ts'
 import type { Scanning } from './scan.ts'
 import { select, type Found, type ReplaySelector, type SelectionParts } from './selection.ts'
+import { noProgress, Outage } from './trouble.ts'
 import { pause, pauseMs, Stopped } from './waiting.ts'
 
 export interface PreviewParts extends SelectionParts {

@@ -13,9 +13,10 @@ import {
   type MessageFilter,
   type Store,
 } from '../store/store.ts'
-import { Fault, metaFrom, readAll } from './examine.ts'
 import type { Received } from './facts.ts'
+import { metaFrom, readAll } from './objects.ts'
 import { receivedEvent, receivedFromMeta } from './received.ts'
+import { Fault } from './trouble.ts'
 
 /** Which messages. Times in a filter are milliseconds since 1970. */
 export type ReplaySelector =
