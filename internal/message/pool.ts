@@ -233,6 +233,8 @@ async function taken({
   } catch (cause) {
     return trouble('source', 'the message could not be opened', cause)
   }
+  // The ordinary case needs no copy.
+  if (Buffer.isBuffer(body) && body.length === sizeBytes && sizeBytes <= RAW_BYTES_MAX) return { bytes: body }
   let copiedBytes = 0
   let sourceError: unknown
   async function* counted(): AsyncIterable<Buffer> {
