@@ -1,6 +1,6 @@
 // What is known of a message from its event, its envelope and its parse, brought together. Pure.
 
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import { attachmentKey, traceIdOf, uuidv5, type MessageMeta, type PolicyVerdict } from '../envelope/envelope.ts'
 import type { MailEvent } from '../eventlog/eventlog.ts'
 import { AUTOMATIC_KINDS, QUARANTINE_REASONS, type AutomaticKind, type ParsedMessage } from '../message/message.ts'
@@ -142,7 +142,7 @@ function contentHash(bare: MessageDraft, message: ParsedMessage): string {
   const attachments = message.attachments.map(({ path: _, ...rest }) => rest)
   const { mailFrom, recipients, receivedAt, sha256 } = bare
   const record = { mailFrom, recipients, receivedAt, sha256, ...message, attachments }
-  return createHash('sha256').update(JSON.stringify(record)).digest('hex')
+  return hash('sha256', JSON.stringify(record), 'hex')
 }
 
 /** One record for each attachment, in the order of the message. */
