@@ -23,6 +23,7 @@ import { bareDraft, type Judgement, type Received } from './facts.ts'
 import { failure, lackedBy } from './failures.ts'
 import { isFirst, knownAmong } from './known.ts'
 import { rebalanceCount, replayResult, type IndexerMetrics } from './metrics.ts'
+import { Slow } from './slow.ts'
 import { noProgress } from './trouble.ts'
 import { pause, pauseMs, persist, reachStore, Slots, Stopped } from './waiting.ts'
 import { Window, type Low } from './window.ts'
@@ -39,8 +40,6 @@ const ALONE_MAX = 30
 const WAITING_MAX = 256
 /** How often it is looked whether there is room again. */
 const ROOM_PAUSE_MS = 20
-/** Ends the watch of each message that is done. One for all: making an error costs more than the watch. */
-const DONE = new Error('done')
 
 export interface ConsumerOptions {
   log: EventLog
@@ -67,7 +66,9 @@ export async function consumeReceived(options: ConsumerOptions): Promise<void> {
   const { clock, logger, group: id, signal } = options
   const consumer = new Consumer(options)
   await rm(options.examine.workDir, { recursive: true, force: true })
+  const watching = consumer.watchSlow()
   await persist((well) => consumer.read(well), { clock, logger, id, signal }, 'the event log cannot be read')
+  await watching
   await consumer.settled()
 }
 
@@ -94,6 +95,7 @@ class Consumer {
   readonly #tasks = new Set<Promise<void>>()
   /** The newest task of each message: the next one begins when it has ended. */
   readonly #byMessage = new Map<string, Promise<void>>()
+  readonly #slow = new Slow<Work>((work) => this.#showSlow(work))
   readonly #progress = noProgress()
   readonly #examine: ExamineParts
   readonly #rebalanced: (held: AbortSignal) => void
@@ -117,6 +119,16 @@ class Consumer {
     for await (const batch of log.consume(want)) {
       well()
       await this.#beginAll(batch)
+    }
+  }
+
+  /** Shows what takes long until the signal aborts. */
+  async watchSlow(): Promise<void> {
+    const { clock, signal } = this.#options
+    try {
+      await this.#slow.watch(clock, SLOW_MS, signal)
+    } catch (error) {
+      if (!(error instanceof Stopped)) throw error
     }
   }
 
@@ -251,15 +263,13 @@ class Consumer {
       await this.#commitsOf(window).add({ offset: work.offset })
       return 'duplicate'
     }
-    const done = new AbortController()
-    const slow = this.#showSlow(event, AbortSignal.any([done.signal, window.held]))
+    this.#slow.begin(work)
     // In the trace of the mail, with a link: what wrote the event may be long gone.
     const span = this.#options.tracer.span('index', event.traceparent, event.traceparent)
     try {
       return await traced(span, () => this.#untilApplied(work, { released: isForced(before, event), span }))
     } finally {
-      done.abort(DONE)
-      await slow
+      await this.#slow.end(work)
     }
   }
 
@@ -401,14 +411,7 @@ class Consumer {
     }
   }
 
-  async #showSlow(event: Received, done: AbortSignal): Promise<void> {
-    const { clock } = this.#options
-    try {
-      await pause(clock, SLOW_MS, done)
-    } catch (error) {
-      if (error instanceof Stopped) return
-      throw error
-    }
-    await this.#show(event)
+  async #showSlow({ event, window }: Work): Promise<void> {
+    if (!window.held.aborted) await this.#show(event)
   }
 }
