@@ -28,7 +28,7 @@ export const LIMITS = {
   /** Entries the reader has yielded that are not done. */
   windowEntries: 1024,
   /** How often the reader looks for more when nobody wakes it. */
-  pollMs: 20,
+  pollMs: 40,
   /** How often the reader counts what waits behind the entries it has handed out. */
   surveyMs: 1000,
   /** How long bytes at the end of the log may take to become a frame, before the reader looks for one behind them. */

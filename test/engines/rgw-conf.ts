@@ -78,6 +78,10 @@ osd data = ${dir}/osd
 osd objectstore = memstore
 # It keeps the history of each operation, for people who look for slow ones.
 osd enable op tracker = false
+# The log by which copies catch up; there are none. Its thousands of entries are trimmed one by one.
+osd min pg log entries = 50
+osd max pg log entries = 100
+osd pg log trim min = 50
 memstore device bytes = ${STORE_BYTES}
 # The default is a relative path in some builds, and without its classes the gateway ends with (95).
 osd class dir = /usr/lib/${process.arch === 'arm64' ? 'aarch64' : 'x86_64'}-linux-gnu/rados-classes

@@ -18,6 +18,8 @@ export { installRgw, rgwUnavailable } from './rgw-packages.ts'
 /** Time for one daemon to be ready, or for one administration command. */
 const READY_MS_MAX = 60_000
 const POLL_MS = 25
+/** What Ceph is meant to run with; Debian's packages bring it and do not link it. Without it the OSD takes a quarter more CPU. */
+const ALLOCATOR = 'libtcmalloc_minimal.so.4'
 
 export interface Rgw {
   endpoint: string
@@ -111,7 +113,8 @@ async function start(cluster: Cluster, command: string[], isReady: () => Promise
   const name = command[0] ?? ''
   const path = join(cluster.dir, 'log', `${name}.out`)
   const log = await open(path, 'a')
-  const child = spawn('setpriv', ['--pdeathsig', 'KILL', ...command], { stdio: ['ignore', log.fd, log.fd] })
+  const env = { ...process.env, LD_PRELOAD: ALLOCATOR }
+  const child = spawn('setpriv', ['--pdeathsig', 'KILL', ...command], { env, stdio: ['ignore', log.fd, log.fd] })
   const gone = new Promise<void>((resolve) => {
     child.once('exit', () => resolve())
     child.once('error', () => resolve())
