@@ -21,6 +21,7 @@ import { eraseObjects } from './erased.ts'
 import { examine, type ExamineParts } from './examine.ts'
 import { bareDraft, type Judgement, type Received } from './facts.ts'
 import { failure, lackedBy } from './failures.ts'
+import { gathering } from './gather.ts'
 import { isFirst, knownAmong } from './known.ts'
 import { rebalanceCount, replayResult, type IndexerMetrics } from './metrics.ts'
 import { Slow } from './slow.ts'
@@ -111,12 +112,12 @@ class Consumer {
 
   /** Ends when the log ends the iteration. Tells `well` of each batch. */
   async read(well: () => void): Promise<void> {
-    const { log, group, signal } = this.#options
+    const { log, group, clock, signal } = this.#options
     const startAt = (_topic: string, partition: number, held: AbortSignal) => this.#startAt(partition, held)
     const unreadable = (record: Unreadable) => this.#passDead(record)
     const passed = (record: Passed) => this.#pass(record)
     const want = { group, topics: [INGEST_TOPIC], startAt, unreadable, passed, batchMax: BATCH_MAX, signal }
-    for await (const batch of log.consume(want)) {
+    for await (const batch of gathering(log.consume(want), clock, signal)) {
       well()
       await this.#beginAll(batch)
     }
@@ -247,7 +248,7 @@ class Consumer {
 
   /** One message to its end. Holds a slot at its start and at its end, not while it waits for a missing object. */
   async #work(work: Work, isNew: boolean): Promise<'ok' | 'duplicate'> {
-    const { event, window } = work
+    const { event } = work
     const { store } = this.#options
     const { messageId, tenant } = event.data
     const [erased, before] = isNew
@@ -255,12 +256,12 @@ class Consumer {
       : await Promise.all([isErased(store, tenant), findMessage(store, messageId)])
     if (erased) {
       await eraseObjects(this.#options.examine.blobs, event)
-      await this.#commitsOf(window).add({ offset: work.offset })
+      await this.#commitsOf(work.window).add({ offset: work.offset })
       return 'ok'
     }
     if (isApplied(before, event)) {
       // Its commit may have come before a crash, or another member's: only the checkpoint moves.
-      await this.#commitsOf(window).add({ offset: work.offset })
+      await this.#commitsOf(work.window).add({ offset: work.offset })
       return 'duplicate'
     }
     this.#slow.begin(work)
