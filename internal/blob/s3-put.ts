@@ -17,8 +17,11 @@ import { createHash, hash } from 'node:crypto'
 import { BlobError, type Upload, type Verified } from './blob.ts'
 import type { Bucket } from './s3-client.ts'
 import { escaped } from './s3-sign.ts'
-import type { WireBody } from './s3-wire.ts'
+import { wholeOf, type WireBody } from './s3-wire.ts'
 import { promisedBytes } from './source.ts'
+
+/** Of an answer's body, in which there is nothing. */
+const ANSWER_BYTES_MAX = 64 * 1024
 
 /** Puts and verifies; the object is there when it resolves. Nothing is there, or what was there before, when it rejects. */
 export async function putObject(bucket: Bucket, key: string, upload: Upload): Promise<Verified> {
@@ -41,7 +44,10 @@ interface Body extends WireBody {
 
 async function putWhole({ bucket, key, upload }: Put): Promise<string> {
   const { contentType, metadata, sha256 } = upload
-  const facts = Object.entries({ ...metadata, sha256 }).map(([name, value]) => [`x-amz-meta-${name}`, value])
+  const facts = Object.entries({ ...metadata, sha256 }).map(([name, value]) => [
+    `x-amz-meta-${name.toLowerCase()}`,
+    value,
+  ])
   const headers = { 'content-type': contentType, ...Object.fromEntries(facts) }
   return sent(bucket, `PUT ${key}`, { key, headers, body: await bodyOf(bucket, key, upload) })
 }
@@ -52,18 +58,20 @@ async function sent(
   what: string,
   { key, headers, body, query = '' }: { key: string; headers?: Record<string, string>; body: Body; query?: string },
 ): Promise<string> {
-  const answer = await bucket.ask(what, (hold) => {
+  const answer = await bucket.ask(what, async (hold) => {
     const whole = { ...headers, 'content-md5': body.md5.toString('base64') }
-    return bucket.send({ method: 'PUT', key: bucket.full(key), query, headers: whole, body }, hold)
+    const answered = await bucket.send({ method: 'PUT', key: bucket.full(key), query, headers: whole, body }, hold)
+    await wholeOf(answered, ANSWER_BYTES_MAX, hold)
+    return answered
   })
-  answer.resume()
   return sameMark(key, answer.headers.etag, body.md5.toString('hex'))
 }
 
 async function bodyOf(bucket: Bucket, key: string, upload: Upload): Promise<Body> {
   const { sizeBytes, sha256, bytes } = upload
-  if (bytes !== undefined && bytes.length !== sizeBytes)
-    throw new BlobError('digest', `${key}: ${bytes.length} of ${sizeBytes} bytes came`)
+  // Here, where they leave: they may have lain in memory for as long as the store was away.
+  if (bytes !== undefined && hash('sha256', bytes) !== sha256)
+    throw new BlobError('digest', `${key}: the bytes in memory are not those of the digest`)
   if (sizeBytes <= bucket.limits.bufferedBytesMax)
     return inMemory(bucket, bytes ?? (await gathered(promisedBytes(key, upload))), sha256)
   const md5 = createHash('md5')

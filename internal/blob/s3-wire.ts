@@ -220,7 +220,8 @@ export function wholeOf(answer: http.IncomingMessage, maxBytes: number, hold?: H
 /** An answer's error in the form of the SDK's. A HEAD has no body that would say more than its status. */
 async function failureOf(answer: http.IncomingMessage): Promise<Error> {
   const { statusCode: httpStatusCode } = answer
-  const text = (await wholeOf(answer, FAILURE_BYTES_MAX)).toString()
+  // A page of somebody between us and the store says nothing: the status is what counts.
+  const text = await wholeOf(answer, FAILURE_BYTES_MAX).then(String, () => '')
   const fact = (name: string) => new RegExp(`<${name}>([^<]*)</${name}>`).exec(text)?.[1]
   const name = fact('Code') ?? (httpStatusCode === 404 ? 'NotFound' : 'Error')
   return Object.assign(new Error(fact('Message')), { name, $metadata: { httpStatusCode } })

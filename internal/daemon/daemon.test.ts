@@ -45,6 +45,20 @@ describe('log', () => {
     expect(written).not.toContain('hush')
   })
 
+  test.each([
+    ['text', 'no connection to ann@sender.example', 'no connection to ann@sender.example'],
+    ['nothing', null, null],
+    ['an error under another name', Object.assign(new Error('x'), { token: 'hush', code: 'E' }), { code: 'E' }],
+  ])('%s of an error is written as it is', (what, error, written) => {
+    const lines: string[] = []
+    const name = what.includes('another') ? 'cause' : 'error'
+    jsonLog('info', 'smtpd', { write: (line) => void lines.push(line) }).warn({ [name]: error }, 'target failed')
+    const found = (JSON.parse(lines[0] ?? '') as Record<string, unknown>)[name]
+    if (typeof written === 'object' && written !== null) expect(found).toMatchObject(written)
+    else expect(found).toBe(written)
+    expect(lines[0]).not.toContain('hush')
+  })
+
   test.each(['err', 'error'])("a secret on an error (%s) does not appear, and the fields stay the caller's", (name) => {
     const stream = new PassThrough()
     const fields = {

@@ -6,6 +6,9 @@ import { masked } from './masked.ts'
 /** Fields that never reach a log line, at the top level or one below. */
 const SECRETS: ReadonlySet<string> = new Set(['password', 'token', 'authorization', 'secret', 'cookie'])
 
+/** Fields that errors are in, see errorFacts. */
+const SERIALIZED: ReadonlySet<string> = new Set(['err', 'error'])
+
 export interface LogOptions {
   level: string
   /** File to append to, or `-` for standard output. */
@@ -50,15 +53,19 @@ export function jsonLog(level: string, stage: string, destination: DestinationSt
       level,
       base: { stage },
       timestamp: pino.stdTimeFunctions.isoTime,
-      formatters: { level: (label) => ({ level: label }), log: (fields) => redacted(fields, true) },
+      formatters: {
+        level: (label) => ({ level: label }),
+        log: (fields) => redacted(fields, true),
+      },
       serializers: { err: errorFacts, error: errorFacts },
     },
     destination,
   )
 }
 
-/** An error may carry what its maker put on it. */
-const errorFacts = (error: Error): object => redacted({ ...pino.stdSerializers.err(error) }, false)
+/** An error may carry what its maker put on it. Text is logged as it is. */
+const errorFacts = (error: unknown): unknown =>
+  error instanceof Error ? redacted({ ...pino.stdSerializers.err(error) }, false) : error
 
 /** The fields without secrets, themselves where there are none; pino's own redaction goes through all its paths for each line. */
 function redacted(fields: Record<string, unknown>, below: boolean): Record<string, unknown> {
@@ -69,7 +76,7 @@ function redacted(fields: Record<string, unknown>, below: boolean): Record<strin
   }
   for (const [name, value] of Object.entries(fields)) {
     if (SECRETS.has(name)) put(name, '[redacted]')
-    else if (below && typeof value === 'object' && value !== null && !(value instanceof Error)) {
+    else if (below && typeof value === 'object' && value !== null && !SERIALIZED.has(name)) {
       const inner = redacted(value as Record<string, unknown>, false)
       if (inner !== value) put(name, inner)
     }

@@ -67,9 +67,9 @@ export async function consumeReceived(options: ConsumerOptions): Promise<void> {
   const { clock, logger, group: id, signal } = options
   const consumer = new Consumer(options)
   await rm(options.examine.workDir, { recursive: true, force: true })
-  const watching = consumer.watchSlow()
-  await persist((well) => consumer.read(well), { clock, logger, id, signal }, 'the event log cannot be read')
-  await watching
+  const patience = { clock, logger, id, signal }
+  const reading = persist((well) => consumer.read(well), patience, 'the event log cannot be read')
+  await Promise.all([reading, consumer.watchSlow()])
   await consumer.settled()
 }
 

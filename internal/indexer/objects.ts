@@ -34,11 +34,7 @@ export class RawObject {
 
   /** What lies beside it, as far as it can be had. */
   async metadata(): Promise<Found['metadata']> {
-    try {
-      return (await this.#first)?.metadata
-    } catch {
-      return undefined
-    }
+    return (await this.#foundFirst())?.metadata
   }
 
   /** Rejects with BlobError; undefined if there is none. */
@@ -53,6 +49,12 @@ export class RawObject {
     return blobs.get(this.#key)
   }
 
+  /** Lets go of a body that is not in memory, to be asked for again: it would hold a connection while another is waited for. */
+  async rest(): Promise<void> {
+    const found = await this.#foundFirst()
+    if (found !== undefined && found.bytes === undefined) this.close()
+  }
+
   /** Lets go of what nobody opened. */
   close(): void {
     this.#take()?.then(
@@ -61,6 +63,15 @@ export class RawObject {
       },
       () => undefined,
     )
+  }
+
+  /** Undefined also where it could not be had: whoever opens it learns why. */
+  async #foundFirst(): Promise<Found | undefined> {
+    try {
+      return await this.#first
+    } catch {
+      return undefined
+    }
   }
 
   #take(): Promise<Found | undefined> | undefined {
@@ -76,7 +87,9 @@ export async function fetchMessage(parts: Parts, { data }: Received): Promise<{ 
   try {
     const along = envelopeAlong(await raw.metadata(), META_BYTES_MAX)
     const meta = along && metaOf(along.toString(), data)
-    return { meta: meta ?? (await fetchMeta(parts.blobs, data)), raw }
+    if (meta !== undefined) return { meta, raw }
+    await raw.rest()
+    return { meta: await fetchMeta(parts.blobs, data), raw }
   } catch (error) {
     raw.close()
     throw error

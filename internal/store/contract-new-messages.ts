@@ -118,11 +118,21 @@ export function newMessagesContract(store: () => Store): void {
     })
 
     test('what no text can hold is written as when a message is saved alone', async () => {
+      const word = '\u{1d400}'.repeat(200)
       const odd = { subject: 'a\0b \ud800 "\\u0000" \u{1f389}', detail: { message: 'a\0b' } }
-      await store().transaction((tx) => addMessages(tx, [newMessage(1, odd)], 7))
+      const { text, documents, told, ...message } = newMessage(1, odd)
+      const beside = {
+        text: { ...text, body: `${word} a\0b \ud800` },
+        documents: documents.map((each) => ({ ...each, filename: 'a\0\ud800' })),
+        told: { ...told, data: { detail: 'a\0\ud800' } },
+      }
+      await store().transaction((tx) => addMessages(tx, [{ ...message, ...beside }], 7))
       await store().transaction((tx) => saveMessage(tx, draft(2, odd)))
       const [together, alone] = [await getMessage(store(), draft(1).id), await getMessage(store(), draft(2).id)]
       expect([together.subject, together.detail]).toEqual([alone.subject, alone.detail])
+      const { query } = parseQuery(word)
+      const { rows } = await searchMessages(store(), query, { limit: 5, now: 0 })
+      expect(rows.map(({ id }) => id)).toEqual([draft(1).id])
     })
   })
 }

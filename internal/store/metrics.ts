@@ -4,7 +4,7 @@ import { Gauge, Histogram, type Registry } from '@prometheus-io/client'
 import type { Clock, Log } from '../ports/ports.ts'
 import type { Queries } from './database.ts'
 
-/** Kinds of statements; `other` is raw SQL, as of locks and of search. */
+/** Kinds of statements; `other` is what begins with another word, as `with` or `begin` do. */
 export const STATEMENTS = ['select', 'insert', 'update', 'delete', 'other'] as const
 export type Statement = (typeof STATEMENTS)[number]
 

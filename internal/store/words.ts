@@ -27,7 +27,9 @@ export function wordsOf(text: string): string[] {
   return words.filter((word) => HAS_LETTER.test(word)).map(cut)
 }
 
-const cut = (word: string): string => (word.length > WORD_UNITS_MAX ? word.slice(0, WORD_UNITS_MAX) : word)
+/** Not within a character: half of one cannot be stored. */
+const cut = (word: string): string =>
+  word.length > WORD_UNITS_MAX ? word.slice(0, WORD_UNITS_MAX).toWellFormed() : word
 
 /** One tsvector holds words up to position 16,383, 256 positions of each, and 1 MiB in all; what is past that it drops or refuses. */
 const PART = { words: 16_000, positions: 256, bytes: 512 * 1024 } as const
