@@ -3,7 +3,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { appendRaw } from '../internal/eventlog/testing/kafka-bed.ts'
 import { startKafka, type Kafka } from '../test/engines/kafka.ts'
-import { ingestctl, startSystem, temporaryFolder } from '../test/system.ts'
+import { eventually, ingestctl, startSystem, temporaryFolder } from '../test/system.ts'
 
 let kafka: Kafka
 beforeAll(async () => {
@@ -117,7 +117,10 @@ test('a record that the indexer cannot read: mail behind it goes on, metrics tel
   expect(sent).toMatchObject({ status: 0 })
 
   const letters = ['indexer', 'projector'].map((group) => ({ id: `${group}/mail.ingest.v1/0/0`, reason: 'malformed' }))
-  expect(await dlq('list')).toMatchObject(letters)
+  // The projector gathers for a second.
+  const listed = () => dlq('list')
+  await eventually(async () => ((await listed()).length === 2 ? true : undefined), 20_000, 'both dead letters')
+  expect(await listed()).toMatchObject(letters)
   expect(await dlq('show indexer/mail.ingest.v1/0/0')).toMatchObject({ value: 'no event', headers: bad.headers })
   const metric = async (line: string) => (await (await fetch(`${system.metricsUrl}/metrics`)).text()).includes(line)
   expect(await metric('mail_ingest_dead_letters_total{group="indexer",reason="malformed"} 1')).toBe(true)
