@@ -11,6 +11,9 @@ import { promisify } from 'node:util'
 
 const CACHE = join(import.meta.dirname, '../../.cache')
 const HOME = join(CACHE, 'prometheus')
+/** Debian's Alertmanager does not start without its templates, which it looks for here only. */
+const TEMPLATES = '/usr/share/prometheus/alertmanager/default.tmpl'
+const isInstalled = () => existsSync(join(HOME, 'complete')) && existsSync(TEMPLATES)
 const READY_MS_MAX = 30_000
 const POLL_MS = 50
 
@@ -18,14 +21,14 @@ const run = promisify(execFile)
 
 /** Why there can be none on this machine, or undefined. */
 export function prometheusUnavailable(): string | undefined {
-  if (existsSync(join(HOME, 'complete'))) return undefined
+  if (isInstalled()) return undefined
   const missing = ['apt-get', 'dpkg'].find((name) => spawnSync('sh', ['-c', `command -v ${name}`]).status !== 0)
   return missing === undefined ? undefined : `no Prometheus, and no ${missing} to fetch it`
 }
 
 /** Fetches both if this is the first time. One process at a time installs; the others find it done. */
 export async function installPrometheus(): Promise<void> {
-  if (existsSync(join(HOME, 'complete'))) return
+  if (isInstalled()) return
   await mkdir(CACHE, { recursive: true })
   const script = join(import.meta.dirname, 'prometheus-install.sh')
   await run('flock', [join(CACHE, 'prometheus.lock'), 'sh', script, HOME])
