@@ -70,8 +70,8 @@ async function sent(
 async function bodyOf(bucket: Bucket, key: string, upload: Upload): Promise<Body> {
   const { sizeBytes, sha256, bytes } = upload
   // Here, where they leave: they may have lain in memory for as long as the store was away.
-  if (bytes !== undefined && hash('sha256', bytes) !== sha256)
-    throw new BlobError('digest', `${key}: the bytes in memory are not those of the digest`)
+  if (bytes !== undefined && (bytes.length !== sizeBytes || hash('sha256', bytes) !== sha256))
+    throw new BlobError('digest', `${key}: the bytes in memory are not those that were promised`)
   if (sizeBytes <= bucket.limits.bufferedBytesMax)
     return inMemory(bucket, bytes ?? (await gathered(promisedBytes(key, upload))), sha256)
   const md5 = createHash('md5')
