@@ -1,5 +1,7 @@
 // A real PostgreSQL that restarts, dies, freezes, is slow or is full: trouble is told in time, nothing is half done, and work goes on.
 
+import { spawn, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { sql } from 'kysely'
 import { describe, expect, test } from 'vitest'
@@ -258,5 +260,37 @@ describe.skipIf(missing)(`faults of PostgreSQL ${missing ?? ''}`, () => {
       expect(isUnavailable(lost)).toBe(true)
       expect(String(lost)).toMatch(/turn of job is lost/)
     })
+
+    test('a holder that is frozen loses its turn, one that lives keeps it', async () => {
+      const short = { statementTimeoutMs: 1500 }
+      const next = await bed().open(short)
+      const frozen = await frozenHolder(bed().url, short)
+      try {
+        let other: Promise<string> | undefined
+        const work = async () => {
+          other = store().singleRunner('job', async () => 'the third', new AbortController().signal)
+          return Promise.race([other, sleep(3 * short.statementTimeoutMs, 'kept')])
+        }
+        expect(await next.singleRunner('job', work, AbortSignal.timeout(10_000))).toBe('kept')
+        expect(await other).toBe('the third')
+      } finally {
+        frozen.kill('SIGKILL')
+        await next.close()
+      }
+    })
   })
 })
+
+/** A process that is stopped while it has the turn. */
+async function frozenHolder(url: string, options: { statementTimeoutMs: number }): Promise<ChildProcess> {
+  const program = `
+    const { openPostgresStore } = await import(${JSON.stringify(import.meta.resolve('./postgres.ts'))})
+    const store = await openPostgresStore(${JSON.stringify({ url, ...options })})
+    await store.singleRunner('job', () => new Promise(() => console.log('held')), new AbortController().signal)`
+  const holder = spawn(process.execPath, ['--input-type=module', '--eval', program], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  await once(holder.stdout, 'data')
+  holder.kill('SIGSTOP')
+  return holder
+}

@@ -92,8 +92,13 @@ const SERVER_CHECKS = [
   "set tcp_keepalives_interval = '2s'",
   'set tcp_keepalives_count = 3',
 ].join(';')
+/** A process that is frozen keeps its connection. The server ends it after so much of a statement's time without a word. */
+const WORDS_IN_SILENCE = 3
 
-/** Holds a session's advisory lock while it works; the server lets go of it when the connection ends, however it does. */
+/**
+ * Holds a session's advisory lock while it works; the server lets go of it when the connection ends, however it does, and ends
+ * it when the holder says nothing for as long as a statement may take.
+ */
 export async function singleRunner<T>(config: ClientConfig, run: SingleRun<T>): Promise<T> {
   const { name, work, signal } = run
   const client = new Client({
@@ -103,6 +108,7 @@ export async function singleRunner<T>(config: ClientConfig, run: SingleRun<T>): 
     keepAlive: true,
     keepAliveInitialDelayMillis: KEEPALIVE_MS,
   })
+  const silenceMs = Number(config.statement_timeout)
   const over = new AbortController()
   const lost = (error?: Error) =>
     over.abort(new StoreError('unavailable', `the turn of ${name} is lost with its connection`, { cause: error }))
@@ -113,22 +119,39 @@ export async function singleRunner<T>(config: ClientConfig, run: SingleRun<T>): 
     // A session that connects or waits for its turn ends with its connection.
     client.connection.stream.destroy()
   }
+  let words: NodeJS.Timeout | undefined
   return translated(async () => {
     try {
       signal.throwIfAborted()
       signal.addEventListener('abort', stop, { once: true })
       await client.connect()
       signal.throwIfAborted()
-      await client.query(SERVER_CHECKS)
+      await client.query(`${SERVER_CHECKS};set idle_session_timeout = ${silenceMs}`)
       await client.query('select pg_advisory_lock($1)', [lockOf(`single runner ${name}`).toString()])
       signal.removeEventListener('abort', stop)
+      words = speaking(client, silenceMs / WORDS_IN_SILENCE)
       return await work(AbortSignal.any([signal, over.signal]))
     } catch (error) {
       signal.throwIfAborted()
       throw error
     } finally {
+      clearInterval(words)
       signal.removeEventListener('abort', stop)
       await leave(client)
     }
   })
+}
+
+/** Says a word each `everyMs`, one at a time: a server that is frozen answers none. */
+function speaking(client: Client, everyMs: number): NodeJS.Timeout {
+  let silent = true
+  const word = async () => {
+    silent = false
+    await client.query('select')
+    silent = true
+  }
+  return setInterval(() => {
+    // One that fails has ended the connection, which says so itself.
+    if (silent) word().catch((_lost: unknown) => undefined)
+  }, everyMs)
 }
