@@ -85,14 +85,24 @@ const FAULTS: Readonly<Record<string, EventLogFault>> = {
   RECORD_LIST_TOO_LARGE: 'too_large',
 }
 
-export function asEventLogError(error: unknown): EventLogError {
+/** `topics`: what was asked for, by its name on the wire; brokers say that one is not there, and not which. */
+export function asEventLogError(error: unknown, topics: readonly string[] = []): EventLogError {
   if (error instanceof EventLogError) return error
   const { message, type, cause } = error as { message: string; type?: string; cause?: { type?: string } }
-  return new EventLogError(FAULTS[type ?? cause?.type ?? ''] ?? 'server', `event log: ${message}`, { cause: error })
+  const code = type ?? cause?.type ?? ''
+  const text =
+    code === 'UNKNOWN_TOPIC_OR_PARTITION' && topics.length > 0
+      ? `no topic ${topics.join(' or ')}; make it first`
+      : message
+  return new EventLogError(FAULTS[code] ?? 'server', `event log: ${text}`, { cause: error })
 }
 
-/** kafkajs wraps an error when it gives up; the cause says what it was. */
+/**
+ * kafkajs wraps an error when it gives up; the cause says what it was. Of a question that every broker refuses, as one that has
+ * not heard of a new topic does, it drops the error and stumbles over the answer that is not there.
+ */
 export function mayPass(error: unknown): boolean {
+  if (error instanceof TypeError && error.message.includes('of null')) return true
   const { retriable, cause } = error as { retriable?: boolean; cause?: { retriable?: boolean } }
   return cause?.retriable ?? retriable ?? false
 }
@@ -108,12 +118,18 @@ export class Desk {
     this.#clock = clock
   }
 
+  /** The first and the next offset of each partition of a topic, by its name on the wire. Rejects as `ask`. */
+  offsets(topic: string) {
+    return this.ask((admin) => admin.fetchTopicOffsets(topic), [topic])
+  }
+
   /**
-   * Rejects with EventLogError, within ASK_MAX_MS. What may pass is asked again over a new connection, which has new metadata:
+   * Asks about `topics`. Rejects with EventLogError, within ASK_MAX_MS. What may pass is asked again over a new connection, which has new metadata:
    * kafkajs takes the first "not the leader" for an answer.
    */
-  async ask<T>(question: (admin: Admin) => Promise<T>): Promise<T> {
+  async ask<T>(question: (admin: Admin) => Promise<T>, topics?: readonly string[]): Promise<T> {
     const deadline = this.#clock.monotonic() + ASK_MAX_MS
+    let before: unknown
     for (;;) {
       this.#admin ??= this.#connected()
       const admin = this.#admin
@@ -126,7 +142,10 @@ export class Desk {
         void leave(admin)
           .then(() => Promise.allSettled([answer]))
           .then(() => leave(admin))
-        if (!mayPass(error) || this.#clock.monotonic() + ASK_PAUSE_MS >= deadline) throw asEventLogError(error)
+        // An answer that came says more than the next one that did not.
+        if (error instanceof EventLogError) throw asEventLogError(before ?? error, topics)
+        if (!mayPass(error) || this.#clock.monotonic() + ASK_PAUSE_MS >= deadline) throw asEventLogError(error, topics)
+        before = error
         await this.#clock.sleep(ASK_PAUSE_MS)
       }
     }

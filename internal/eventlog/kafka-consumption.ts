@@ -100,7 +100,7 @@ class Reading<T> {
 
   /** Begins; every error ends the hand-over. */
   start(): void {
-    this.#run().catch((error: unknown) => this.handoff.end(asEventLogError(error)))
+    this.#run().catch((error: unknown) => this.handoff.end(asEventLogError(error, this.#topics)))
   }
 
   /** One member after another: a coordinator that still loads, or a broker that dies while we join, is the end to kafkajs. */
@@ -156,8 +156,7 @@ class Reading<T> {
   async #join(consumer: Consumer): Promise<void> {
     await consumer.connect()
     // Past the retention there is only the beginning to go on from.
-    const topics = this.#want.topics.map((topic) => this.#options.wire(topic))
-    await consumer.subscribe({ topics, fromBeginning: true })
+    await consumer.subscribe({ topics: this.#topics, fromBeginning: true })
     if (this.handoff.ended) return
     await consumer.run({
       autoCommit: false,
@@ -165,6 +164,10 @@ class Reading<T> {
       partitionsConsumedConcurrently: 1,
       eachBatch: (payload) => this.#eachBatch(payload),
     })
+  }
+
+  get #topics(): string[] {
+    return this.#want.topics.map((topic) => this.#options.wire(topic))
   }
 
   /** No more batches; the caller is told to let go of the one it has. */
@@ -188,7 +191,7 @@ class Reading<T> {
     const { desk, wire } = this.#options
     const ends = new Map<string, number>()
     for (const topic of this.#want.topics) {
-      const offsets = await desk.ask((admin) => admin.fetchTopicOffsets(wire(topic)))
+      const offsets = await desk.offsets(wire(topic))
       for (const { partition, high } of offsets) ends.set(placeName(topic, partition), Number(high))
     }
     return ends
@@ -242,7 +245,7 @@ class Reading<T> {
   }
 
   async #bounds({ topic, partition }: Place, wanted: number): Promise<{ low: number; high: number }> {
-    const offsets = await this.#options.desk.ask((admin) => admin.fetchTopicOffsets(this.#options.wire(topic)))
+    const offsets = await this.#options.desk.offsets(this.#options.wire(topic))
     const found = offsets.find((each) => each.partition === partition)
     return { low: Number(found?.low ?? 0), high: Number(found?.high ?? wanted) }
   }

@@ -25,7 +25,7 @@ export function kafkaDeadLetters(options: KafkaDeadLettersOptions): DeadLetters 
   const allTopics = async () => new Set(await desk.ask((admin) => admin.listTopics()))
   /** Of each partition, the first offset that is there and the one that the next letter gets. */
   const bounds = async (name: string) =>
-    (await desk.ask((admin) => admin.fetchTopicOffsets(name))).map(({ partition, low, high }) => ({
+    (await desk.offsets(name)).map(({ partition, low, high }) => ({
       partition,
       low: Number(low),
       high: Number(high),

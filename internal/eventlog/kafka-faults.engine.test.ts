@@ -166,12 +166,25 @@ describe('publishing', () => {
     expect(results).toEqual([0, 1, 2, 3, 4, 5].map((n) => `rejected ${n}`))
   }, 30_000)
 
-  test('no topic: rejected with what to do', async () => {
+  test('a topic that is not there is named, whatever is asked of it', async () => {
     const log = openLog(kafka, 'nowhere.')
     opened.push(log)
-    await expect(log.append(many('a', 1))).rejects.toThrow(EventLogError)
-  }, 30_000)
+    const want = { topics: [TOPIC], startAt: async () => 0, batchMax: 1, signal: new AbortController().signal }
+    const asked: Promise<unknown>[] = [
+      log.append(many('a', 1)),
+      log.ends(TOPIC),
+      log.offsetsAt(TOPIC, 0),
+      first(log.consume(want)),
+      first(log.consume({ ...want, group: 'group' })),
+    ]
+    await Promise.all(asked.map((answer) => expect(answer).rejects.toThrow(/no topic .*nowhere\.mail\.ingest\.v1/)))
+  }, 60_000)
 })
+
+async function first<T>(batches: AsyncIterable<T>): Promise<T | undefined> {
+  for await (const batch of batches) return batch
+  return undefined
+}
 
 /** Consumes with a checkpoint in `checkpoints`, shared by the members of the group, as a database would hold it. */
 function member(log: EventLog, checkpoints: Map<number, number>, workMs = 0) {

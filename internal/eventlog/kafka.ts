@@ -93,11 +93,12 @@ export function kafkaEventLog(options: KafkaEventLogOptions): EventLog & Keeping
     deadLetters: kafkaDeadLetters({ ...reading, publisher, partitions: () => partitions(TOPICS) }),
     async ends(topic) {
       alive()
-      return positions(topic, await desk.ask((admin) => admin.fetchTopicOffsets(wire(topic))))
+      return positions(topic, await desk.offsets(wire(topic)))
     },
     async offsetsAt(topic, timeMs) {
       alive()
-      return positions(topic, await desk.ask((admin) => admin.fetchTopicOffsetsByTimestamp(wire(topic), timeMs)))
+      const name = wire(topic)
+      return positions(topic, await desk.ask((admin) => admin.fetchTopicOffsetsByTimestamp(name, timeMs), [name]))
     },
     async close() {
       readers.abort()
@@ -142,7 +143,7 @@ class PartitionCounts {
 
   async #ask(): Promise<ReadonlyMap<string, number>> {
     const names = this.#topics.map((topic) => this.#wire(topic))
-    const { topics } = await this.#desk.ask((admin) => admin.fetchTopicMetadata({ topics: names }))
+    const { topics } = await this.#desk.ask((admin) => admin.fetchTopicMetadata({ topics: names }), names)
     const found = new Map(topics.map(({ name, partitions }) => [name, partitions.length]))
     const counts = new Map(
       this.#topics.map((topic) => {
