@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs'
 import type { BlobStore } from '../internal/blob/blob.ts'
 import { engineOf, enginePath, s3Place, type Config } from '../internal/config/config.ts'
 import type { StoreSchema, Topics } from '../internal/cli/cli.ts'
+import { systemClock } from '../internal/daemon/clock.ts'
 import type { EventLog, Keeping, Queryable } from '../internal/eventlog/eventlog.ts'
 import type { Relay } from '../internal/outbound/outbound.ts'
 import type { Clock, Ids, Log } from '../internal/ports/ports.ts'
@@ -74,7 +75,7 @@ export async function storeOf(config: Config, opening: Opening = {}): Promise<St
   }
   const { openPostgresStore } = await import('../internal/store/postgres.ts')
   const { databasePoolMax: poolMax, databaseStatementTimeoutMs: statementTimeoutMs } = config
-  return openPostgresStore({ url, poolMax, statementTimeoutMs, ...opening })
+  return openPostgresStore({ url, clock: systemClock, poolMax, statementTimeoutMs, ...opening })
 }
 
 /** The schema of the store of DATABASE_URL. */

@@ -1,6 +1,7 @@
 // What a store holds, as plain values that can be compared: every table that is made from mail, without what tells when a row was
 // written or which number the database gave it.
 
+import { systemClock } from '../internal/daemon/clock.ts'
 import { openPostgresStore } from '../internal/store/postgres.ts'
 import { openSqliteStore } from '../internal/store/sqlite.ts'
 import type { Store } from '../internal/store/store.ts'
@@ -31,7 +32,7 @@ const inOrder = (rows: readonly Row[]): Row[] =>
 /** Opens the store of a `DATABASE_URL`, or of a data folder, to read its contents. */
 export async function readContents(place: string): Promise<Contents> {
   const store = place.startsWith('postgres')
-    ? await openPostgresStore({ url: place, readOnly: true })
+    ? await openPostgresStore({ url: place, clock: systemClock, readOnly: true })
     : await openSqliteStore({ file: `${place}/store.db`, readOnly: true })
   try {
     return await contentsOf(store)

@@ -262,14 +262,14 @@ describe.skipIf(missing)(`faults of PostgreSQL ${missing ?? ''}`, () => {
     })
 
     test('a holder that is frozen loses its turn, one that lives keeps it', async () => {
-      const short = { statementTimeoutMs: 1500 }
+      const short = { silenceMs: 1500 }
       const next = await bed().open(short)
       const frozen = await frozenHolder(bed().url, short)
       try {
         let other: Promise<string> | undefined
         const work = async () => {
           other = store().singleRunner('job', async () => 'the third', new AbortController().signal)
-          return Promise.race([other, sleep(3 * short.statementTimeoutMs, 'kept')])
+          return Promise.race([other, sleep(3 * short.silenceMs, 'kept')])
         }
         expect(await next.singleRunner('job', work, AbortSignal.timeout(10_000))).toBe('kept')
         expect(await other).toBe('the third')
@@ -282,10 +282,11 @@ describe.skipIf(missing)(`faults of PostgreSQL ${missing ?? ''}`, () => {
 })
 
 /** A process that is stopped while it has the turn. */
-async function frozenHolder(url: string, options: { statementTimeoutMs: number }): Promise<ChildProcess> {
+async function frozenHolder(url: string, options: { silenceMs: number }): Promise<ChildProcess> {
   const program = `
     const { openPostgresStore } = await import(${JSON.stringify(import.meta.resolve('./postgres.ts'))})
-    const store = await openPostgresStore(${JSON.stringify({ url, ...options })})
+    const clock = { sleep: (ms) => new Promise((done) => setTimeout(done, ms)) }
+    const store = await openPostgresStore({ clock, ...${JSON.stringify({ url, ...options })} })
     await store.singleRunner('job', () => new Promise(() => console.log('held')), new AbortController().signal)`
   const holder = spawn(process.execPath, ['--input-type=module', '--eval', program], {
     stdio: ['ignore', 'pipe', 'inherit'],

@@ -1,6 +1,7 @@
 // What needs a connection of its own beside the pool: partitions made on demand, and work that one process does at a time.
 
 import { Client, type ClientConfig } from 'pg'
+import type { Clock } from '../ports/ports.ts'
 import { lockOf } from './dialect.ts'
 import { StoreError } from './errors.ts'
 import { translated } from './postgres-connection.ts'
@@ -81,6 +82,9 @@ export interface SingleRun<T> {
   name: string
   work: (signal: AbortSignal) => Promise<T>
   signal: AbortSignal
+  clock: Pick<Clock, 'sleep'>
+  /** A process that is frozen keeps its connection: one that says nothing for so long has lost its turn. */
+  silenceMs: number
 }
 
 /** A machine that is gone says nothing: both ends ask after so long, and give up after three answers that do not come. */
@@ -92,15 +96,15 @@ const SERVER_CHECKS = [
   "set tcp_keepalives_interval = '2s'",
   'set tcp_keepalives_count = 3',
 ].join(';')
-/** A process that is frozen keeps its connection. The server ends it after so much of a statement's time without a word. */
-const WORDS_IN_SILENCE = 3
+/** The time of a silence over that of a word. */
+const WORDS = 3
 
 /**
  * Holds a session's advisory lock while it works; the server lets go of it when the connection ends, however it does, and ends
- * it when the holder says nothing for as long as a statement may take.
+ * it when the holder says nothing for `silenceMs`.
  */
 export async function singleRunner<T>(config: ClientConfig, run: SingleRun<T>): Promise<T> {
-  const { name, work, signal } = run
+  const { name, work, signal, clock, silenceMs } = run
   const client = new Client({
     ...config,
     statement_timeout: 0,
@@ -108,8 +112,8 @@ export async function singleRunner<T>(config: ClientConfig, run: SingleRun<T>): 
     keepAlive: true,
     keepAliveInitialDelayMillis: KEEPALIVE_MS,
   })
-  const silenceMs = Number(config.statement_timeout)
   const over = new AbortController()
+  const saying = new AbortController()
   const lost = (error?: Error) =>
     over.abort(new StoreError('unavailable', `the turn of ${name} is lost with its connection`, { cause: error }))
   client.on('error', lost)
@@ -119,7 +123,6 @@ export async function singleRunner<T>(config: ClientConfig, run: SingleRun<T>): 
     // A session that connects or waits for its turn ends with its connection.
     client.connection.stream.destroy()
   }
-  let words: NodeJS.Timeout | undefined
   return translated(async () => {
     try {
       signal.throwIfAborted()
@@ -129,29 +132,29 @@ export async function singleRunner<T>(config: ClientConfig, run: SingleRun<T>): 
       await client.query(`${SERVER_CHECKS};set idle_session_timeout = ${silenceMs}`)
       await client.query('select pg_advisory_lock($1)', [lockOf(`single runner ${name}`).toString()])
       signal.removeEventListener('abort', stop)
-      words = speaking(client, silenceMs / WORDS_IN_SILENCE)
+      void Promise.allSettled([saysWords(client, { clock, everyMs: silenceMs / WORDS, signal: saying.signal })])
       return await work(AbortSignal.any([signal, over.signal]))
     } catch (error) {
       signal.throwIfAborted()
       throw error
     } finally {
-      clearInterval(words)
+      saying.abort()
       signal.removeEventListener('abort', stop)
       await leave(client)
     }
   })
 }
 
-/** Says a word each `everyMs`, one at a time: a server that is frozen answers none. */
-function speaking(client: Client, everyMs: number): NodeJS.Timeout {
-  let silent = true
-  const word = async () => {
-    silent = false
+/** Says a word each `everyMs` until the signal aborts. Rejects then, and when the connection is lost, which says so itself. */
+async function saysWords(client: Client, { clock, everyMs, signal }: Words): Promise<never> {
+  for (;;) {
+    await clock.sleep(everyMs, signal)
     await client.query('select')
-    silent = true
   }
-  return setInterval(() => {
-    // One that fails has ended the connection, which says so itself.
-    if (silent) word().catch((_lost: unknown) => undefined)
-  }, everyMs)
+}
+
+interface Words {
+  clock: Pick<Clock, 'sleep'>
+  everyMs: number
+  signal: AbortSignal
 }

@@ -10,7 +10,7 @@ import { openPostgresStore } from './postgres.ts'
 import { dropEvents, getMessage, listTenants, projectEvents, saveMessage, seedFirstStart, usageOf } from './store.ts'
 import { draft, eventRow, reasonOf } from './testing/draft.ts'
 import { openElsewhere } from './testing/program.ts'
-import { freshStore, missing, sharedBed } from './testing/postgres-bed.ts'
+import { clock, freshStore, missing, sharedBed } from './testing/postgres-bed.ts'
 
 describe.skipIf(missing)(`the store in PostgreSQL ${missing ?? ''}`, () => {
   const bed = sharedBed({ tls: true })
@@ -145,7 +145,7 @@ describe.skipIf(missing)(`the store in PostgreSQL ${missing ?? ''}`, () => {
       await seedFirstStart(store(), { domain: 'x.example', now: 1 })
       await saveText(store(), 1, { body: 'kept' })
       const copy = await bed().server.copyByDump(bed().url)
-      const restored = await openPostgresStore({ url: copy })
+      const restored = await openPostgresStore({ url: copy, clock })
       expect(await found(restored, 'kept')).toEqual([1])
       expect(await getMessage(restored, draft(1).id)).toEqual(await getMessage(store(), draft(1).id))
       await saveText(restored, 2, { body: 'goes on' })

@@ -6,6 +6,7 @@
 
 import { CamelCasePlugin, Kysely, type KyselyConfig } from 'kysely'
 import { Pool, types, type ClientConfig } from 'pg'
+import type { Clock } from '../ports/ports.ts'
 import type { Store } from './database.ts'
 import { postgresDialect } from './dialect.ts'
 import { StoreError } from './errors.ts'
@@ -18,6 +19,7 @@ import { timedBy, type OnQuery } from './timed.ts'
 export interface PostgresStoreOptions {
   /** `postgresql://user:password@host:port/database?sslmode=verify-full&sslrootcert=file`; what it says wins over the rest. */
   url: string
+  clock: Pick<Clock, 'sleep'>
   /** Never changes anything, and refuses a schema that is not the present one. */
   readOnly?: boolean
   /** Most connections of this store; those of migrations, single runners and new months come on top, one each. */
@@ -26,6 +28,8 @@ export interface PostgresStoreOptions {
   statementTimeoutMs?: number
   /** Longest wait for a connection, a free one or a new one, in milliseconds. */
   connectTimeoutMs?: number
+  /** Work that one process does at a time is another's when this one says nothing for so long, milliseconds. */
+  silenceMs?: number
   /** What the server's list of sessions shows. */
   applicationName?: string
   onQuery?: OnQuery
@@ -36,6 +40,7 @@ const STATEMENT_TIMEOUT_MS = 30_000
 const CONNECT_TIMEOUT_MS = 5000
 /** A server that is frozen or cut off ends no statement, so the client does, so much later. */
 const GRACE_MS = 2000
+const SILENCE_MS = 30_000
 /** Unused connections are closed after so long. */
 const IDLE_MS = 60_000
 /** Type of `bigint` columns and counts. Numbers here are times, sizes and offsets, all far below 2^53. */
@@ -44,7 +49,7 @@ const INT8 = types.builtins.INT8
 /** Opens the store and brings its schema up to date. `unavailable`: out of reach, no right. `invalid`: bad URL, a newer schema. */
 export async function openPostgresStore(options: PostgresStoreOptions): Promise<Store> {
   const config = clientConfig(options)
-  const { poolMax = POOL_MAX, readOnly = false } = options
+  const { poolMax = POOL_MAX, readOnly = false, silenceMs = SILENCE_MS, clock } = options
   const pool = new Pool({ ...config, max: poolMax, idleTimeoutMillis: IDLE_MS })
   const months = monthMaker(config)
   const dialect = postgresDialect((table, at) => months.make(table, at))
@@ -63,12 +68,12 @@ export async function openPostgresStore(options: PostgresStoreOptions): Promise<
     transaction: (work) => kysely.transaction().execute((trx) => work({ kysely: trx, dialect, held: new Set() })),
     close: () => kysely.destroy(),
     pool: () => ({ busy: pool.totalCount - pool.idleCount, idle: pool.idleCount, waiting: pool.waitingCount }),
-    singleRunner: (name, work, signal) => singleRunner(config, { name, work, signal }),
+    singleRunner: (name, work, signal) => singleRunner(config, { name, work, signal, clock, silenceMs }),
   }
 }
 
 /** Steps that the schema lacks; changes nothing. Errors as of opening. */
-export async function pendingPostgresSteps(options: PostgresStoreOptions): Promise<string[]> {
+export async function pendingPostgresSteps(options: Omit<PostgresStoreOptions, 'clock'>): Promise<string[]> {
   const kysely = database({
     dialect: poolDialect(new Pool({ ...clientConfig({ ...options, readOnly: true }), max: 1 })),
   })
@@ -118,7 +123,7 @@ function placeOf(url: string): string {
   return `${host}${pathname}`
 }
 
-function clientConfig(options: PostgresStoreOptions): ClientConfig {
+function clientConfig(options: Omit<PostgresStoreOptions, 'clock'>): ClientConfig {
   const { url, readOnly = false, statementTimeoutMs = STATEMENT_TIMEOUT_MS } = options
   const { connectTimeoutMs = CONNECT_TIMEOUT_MS, applicationName = 'mail-ingest' } = options
   if (!URL.canParse(url) || !/^postgres(ql)?:$/.test(new URL(url).protocol)) {

@@ -6,6 +6,8 @@ import { postgresUnavailable, startPostgres, type Postgres } from '../../../test
 import { openPostgresStore, type PostgresStoreOptions } from '../postgres.ts'
 import type { Store } from '../store.ts'
 
+export const clock = { sleep: (ms: number, signal?: AbortSignal) => sleep(ms, undefined, signal && { signal }) }
+
 /** Why there can be none on this machine. */
 export const missing = postgresUnavailable()
 
@@ -21,7 +23,7 @@ export class PostgresBed {
 
   static async start(options: { tls?: boolean } = {}): Promise<PostgresBed> {
     const server = await startPostgres(options)
-    await (await openPostgresStore({ url: server.url })).close()
+    await (await openPostgresStore({ url: server.url, clock })).close()
     return new PostgresBed(server)
   }
 
@@ -30,7 +32,7 @@ export class PostgresBed {
   }
 
   open(options: Partial<PostgresStoreOptions> = {}): Promise<Store> {
-    return openPostgresStore({ url: this.url, poolMax: 4, ...options })
+    return openPostgresStore({ url: this.url, clock, poolMax: 4, ...options })
   }
 
   /** A new database without a schema. */
