@@ -21,14 +21,18 @@ import {
   UploadPartCommand,
   type BucketLifecycleConfiguration,
 } from '@aws-sdk/client-s3'
+import { execFile } from 'node:child_process'
 import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { rgwUnavailable, startRgw, type Rgw } from '../../test/engines/rgw.ts'
 import { uploadOf } from './contract.ts'
 import { s3Blobs } from './s3.ts'
 import { clock, testBucket, type TestBucket } from './testing/bucket.ts'
 
+const run = promisify(execFile)
 const MIB = 1024 ** 2
 const PREFIX = 'mail/in'
 const reason = rgwUnavailable()
@@ -44,6 +48,21 @@ describe.skipIf(reason)(`buckets in S3 ${reason ?? ''}`, () => {
     rgw = await startRgw()
   })
   afterAll(() => rgw?.stop())
+
+  describe('over TLS', () => {
+    test.each([
+      ['a CA named to Node is trusted', true, /^the same$/],
+      ['of a CA that is not, nothing is sent', false, /^server: .*(self.signed|unable to)/],
+    ])('%s', async (_what, named, printed) => {
+      const { name } = await testBucket(rgw)
+      const { accessKeyId: AWS_ACCESS_KEY_ID, secretAccessKey: AWS_SECRET_ACCESS_KEY, tls } = rgw
+      const ca = named ? { NODE_EXTRA_CA_CERTS: tls.caFile } : {}
+      const env = { PATH: process.env['PATH'], AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, ...ca }
+      const program = join(import.meta.dirname, 'testing/there-and-back.ts')
+      const { stdout } = await run(process.execPath, [program, tls.endpoint, name], { env })
+      expect(stdout).toMatch(printed)
+    })
+  })
 
   describe('a user with the policy of the document', () => {
     const credentials = { accessKeyId: 'mailaccess', secretAccessKey: 'mailsecretmailsecret' }

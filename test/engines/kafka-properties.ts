@@ -1,9 +1,6 @@
-// The configuration of one small Kafka node, and certificates for it.
+// The configuration of one small Kafka node.
 
-import { execFile } from 'node:child_process'
-import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
 
 /** Any 16 bytes in base64; every test cluster is alone in its folder. */
 export const CLUSTER_ID = 'MkU3OEVBNTcwNTJENDM2Qk'
@@ -75,25 +72,10 @@ function secured(certificates: string): Record<string, string> {
     'listener.name.clients.scram-sha-512.sasl.jaas.config': `${scram} username="admin" password="admin-secret";`,
     'listener.name.clients.plain.sasl.jaas.config': `${plain} user_ingest="ingest-secret";`,
     'ssl.keystore.type': 'PEM',
-    'ssl.keystore.location': join(certificates, 'broker.pem'),
+    'ssl.keystore.location': join(certificates, 'server.pem'),
     'ssl.truststore.type': 'PEM',
     'ssl.truststore.location': join(certificates, 'ca.pem'),
     'authorizer.class.name': 'org.apache.kafka.metadata.authorizer.StandardAuthorizer',
     'super.users': 'User:admin;User:ANONYMOUS',
   }
-}
-
-const run = promisify(execFile)
-
-/** A CA of our own in `ca.pem`, and `broker.pem` with key and certificate for 127.0.0.1. */
-export async function makeCertificates(dir: string): Promise<void> {
-  const openssl = (...parameters: string[]) => run('openssl', parameters, { cwd: dir })
-  const fresh = ['req', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes']
-  await openssl(...fresh, '-x509', '-days', '2', '-subj', '/CN=test CA', '-keyout', 'ca.key', '-out', 'ca.pem')
-  await openssl(...fresh, '-subj', '/CN=127.0.0.1', '-keyout', 'broker.key', '-out', 'broker.csr')
-  await writeFile(join(dir, 'san'), 'subjectAltName=IP:127.0.0.1,DNS:localhost\n')
-  const signing = ['-CA', 'ca.pem', '-CAkey', 'ca.key', '-CAcreateserial', '-days', '2', '-extfile', 'san']
-  await openssl('x509', '-req', '-in', 'broker.csr', ...signing, '-out', 'broker.crt')
-  const parts = await Promise.all(['broker.key', 'broker.crt'].map((name) => readFile(join(dir, name), 'utf8')))
-  await writeFile(join(dir, 'broker.pem'), parts.join(''))
 }

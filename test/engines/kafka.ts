@@ -11,7 +11,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
-import { brokerProperties, makeCertificates, metaProperties, type Node } from './kafka-properties.ts'
+import { makeCertificates } from './certificates.ts'
+import { brokerProperties, metaProperties, type Node } from './kafka-properties.ts'
 
 export const KAFKA_VERSION = '4.3.1'
 

@@ -5,13 +5,15 @@ export interface RgwPlaces {
   fsid: string
   monPort: number
   s3Port: number
+  /** For TLS, with `server.pem` in `dir`. */
+  tlsPort: number
 }
 
 /** Bytes of objects that the OSD may hold in memory. */
 const STORE_BYTES = 2 * 1024 ** 3
 
 /** The text of ceph.conf. */
-export function rgwConf({ dir, fsid, monPort, s3Port }: RgwPlaces): string {
+export function rgwConf({ dir, fsid, monPort, s3Port, tlsPort }: RgwPlaces): string {
   return `[global]
 fsid = ${fsid}
 mon host = [v2:127.0.0.1:${monPort}]
@@ -88,7 +90,7 @@ osd class dir = /usr/lib/${process.arch === 'arm64' ? 'aarch64' : 'x86_64'}-linu
 [client.rgw]
 rgw data = ${dir}/rgw
 # tcp_nodelay is off by default, and a small GET on a kept-alive connection then takes 40 ms longer.
-rgw frontends = beast endpoint=127.0.0.1:${s3Port} tcp_nodelay=1
+rgw frontends = beast endpoint=127.0.0.1:${s3Port} ssl_endpoint=127.0.0.1:${tlsPort} ssl_certificate=${dir}/server.pem tcp_nodelay=1
 # A lifecycle "day" of two seconds, so that expiry can be watched.
 rgw lc debug interval = 2
 rgw lifecycle work time = 00:00-23:59

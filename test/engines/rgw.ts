@@ -10,6 +10,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
+import { makeCertificates } from './certificates.ts'
 import { rgwConf } from './rgw-conf.ts'
 import { installRgw } from './rgw-packages.ts'
 
@@ -23,6 +24,8 @@ const ALLOCATOR = 'libtcmalloc_minimal.so.4'
 
 export interface Rgw {
   endpoint: string
+  /** The same over TLS, and the file of the CA that signed its certificate. */
+  tls: { endpoint: string; caFile: string }
   accessKeyId: string
   secretAccessKey: string
   /** Runs `radosgw-admin` and resolves with its standard output. */
@@ -63,10 +66,11 @@ interface Cluster {
 
 async function startCluster(cluster: Cluster): Promise<Omit<Rgw, 'stop'>> {
   const { dir, conf } = cluster
-  const [monPort = 0, s3Port = 0] = await freePorts(2)
+  const [monPort = 0, s3Port = 0, tlsPort = 0] = await freePorts(3)
   const fsid = randomUUID()
   for (const name of ['mon', 'osd', 'rgw', 'log', 'run']) await mkdir(join(dir, name))
-  await writeFile(conf, rgwConf({ dir, fsid, monPort, s3Port }))
+  await writeFile(conf, rgwConf({ dir, fsid, monPort, s3Port, tlsPort }))
+  await makeCertificates(dir)
 
   const map = join(dir, 'monmap')
   await run('monmaptool', ['--create', '--fsid', fsid, '--addv', 'a', `[v2:127.0.0.1:${monPort}]`, map])
@@ -90,6 +94,7 @@ async function startCluster(cluster: Cluster): Promise<Omit<Rgw, 'stop'>> {
   await admin('user', 'create', '--uid=test', '--display-name=test', ...keys)
   return {
     endpoint: `http://127.0.0.1:${s3Port}`,
+    tls: { endpoint: `https://127.0.0.1:${tlsPort}`, caFile: join(dir, 'ca.pem') },
     accessKeyId,
     secretAccessKey,
     admin,
