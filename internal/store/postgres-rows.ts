@@ -1,6 +1,7 @@
 // Many rows at a time in PostgreSQL. The rows of a table are one parameter, so their number changes nothing of the statement, which
 // is prepared; and nobody waits for it, since the transaction fails with it.
 
+import type { Insertable } from 'kysely'
 import type { Tx } from './database.ts'
 import type { NewRows, PlacedText, Row } from './dialect.ts'
 import { AHEAD } from './postgres-statements.ts'
@@ -89,20 +90,33 @@ export async function addTextsPostgres(tx: Tx, placed: readonly PlacedText[]): P
   if (parts.length > 0) await run(tx, ADD_TEXTS, [JSON.stringify(parts)])
 }
 
-/** Columns of what is written of new messages beside their own. */
+/** The columns that a new row must have: a table that gets one more does not compile until it is here. */
+type Columns<T> = { [C in keyof Insertable<T> as undefined extends Insertable<T>[C] ? never : C]: true }
+
+/** What is written of new messages beside their own rows. */
 const BESIDE = {
-  messageMailboxes: ['mailbox', 'receivedAt', 'messageId'],
-  messageKeys: ['tenant', 'source', 'headerMessageId', 'messageId', 'entryId'],
-  threadIds: ['tenant', 'headerId', 'threadId'],
-  documents: ['id', 'messageId', 'tenant', 'ordinal', 'filename', 'contentType', 'sizeBytes', 'sha256', 'key'],
-  outbox: ['id', 'type', 'aggregatetype', 'aggregateid', 'payload', 'createdAt'],
-} as const satisfies Partial<Record<keyof NewRows, readonly string[]>>
+  messageMailboxes: { mailbox: true, receivedAt: true, messageId: true },
+  messageKeys: { tenant: true, source: true, headerMessageId: true, messageId: true, entryId: true },
+  threadIds: { tenant: true, headerId: true, threadId: true },
+  documents: {
+    id: true,
+    messageId: true,
+    tenant: true,
+    ordinal: true,
+    filename: true,
+    contentType: true,
+    sizeBytes: true,
+    sha256: true,
+    key: true,
+  },
+  outbox: { id: true, type: true, aggregatetype: true, aggregateid: true, payload: true, createdAt: true },
+} satisfies { [T in Exclude<keyof NewRows, 'messages' | 'texts'>]: Columns<Schema[T]> }
 const TABLES_BESIDE = Object.keys(BESIDE) as (keyof typeof BESIDE)[]
 
 /** One statement for all tables: each statement more is as dear as a row or two. */
 const addNewText = (columns: readonly string[]): string => {
   const others = TABLES_BESIDE.map(
-    (table, at) => `into_${snakeCase(table)} as (${insertOf(table, BESIDE[table], at + 3)})`,
+    (table, at) => `into_${snakeCase(table)} as (${insertOf(table, Object.keys(BESIDE[table]), at + 3)})`,
   )
   return `${AHEAD}with placed as (${insertOf('messages', columns)} returning id, seq, received_at), ${others.join(', ')}
     ${INTO_INDEX}
