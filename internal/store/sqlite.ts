@@ -2,6 +2,7 @@
 
 import { existsSync, mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'
+import { setImmediate as turn } from 'node:timers/promises'
 import Database from 'better-sqlite3'
 import {
   CamelCasePlugin,
@@ -161,12 +162,14 @@ function sqliteConnection(database: Database.Database): DatabaseConnection {
 }
 
 /** Gives the driver's errors their reason; what has none is a bug and stays as it is. */
-function translated<T>(act: () => T): T {
+async function translated<T>(act: () => T): Promise<T> {
   try {
     return act()
   } catch (error) {
     const reason = SQLITE.reasonOf(error)
     if (reason === undefined) throw error
+    // The thread stood still for a lock: what waits for it has its turn before the next try does that.
+    if (reason === 'unavailable') await turn()
     throw new StoreError(reason, (error as Error).message, { cause: error })
   }
 }

@@ -98,6 +98,18 @@ describe('the file', () => {
     expect(await reasonOf(createTenant(store, { slug: 'a', now: 1 }))).toBe('none')
   })
 
+  test('many that wait for a lock let others have the thread in between', async () => {
+    const other = new Database(file())
+    other.exec('begin immediate')
+    let turns = 0
+    const counting = setInterval(() => (turns += 1), 1)
+    const lost = await Promise.all(Array.from({ length: 20 }, () => reasonOf(store.transaction(async () => {}))))
+    clearInterval(counting)
+    other.close()
+    expect(new Set(lost)).toEqual(new Set(['unavailable']))
+    expect(turns).toBeGreaterThan(15)
+  })
+
   test('a transaction that reads first may still write: it holds the write lock from its beginning', async () => {
     const other = new Database(file(), { timeout: 0 })
     await store.transaction(async (tx) => {
