@@ -102,7 +102,7 @@ test('a leader is frozen: another takes over within the bound of an append', asy
   const appended = appendThrough(log, async () => kafka.freeze(leader)).finally(() => kafka.thaw(leader))
   const acknowledged = await appended
   // Until it follows the new one it takes itself for the leader, and tells an end of before.
-  while ((await inSync()) < 3) await new Promise((resolve) => setTimeout(resolve, 50))
+  await expect.poll(async () => (await all(log)).length, { timeout: 60_000 }).toBe(acknowledged.length)
   expectWhole(await all(log), acknowledged)
 }, 120_000)
 
