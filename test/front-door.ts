@@ -5,12 +5,15 @@ import { chmodSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { makePair } from '../internal/smtp/testing/certificates.ts'
+import { Session } from './mail.ts'
 import { samples } from './metrics.ts'
 import { eventually, ingestctl, ingestctlJson, startSystem, type System } from './system.ts'
 
 export const TO = 'orders+acme@mail.localhost'
 /** Has an address of its own to log in for. */
 export const CREDENTIAL = 'shop'
+/** The mailbox that is entered last. */
+const NEWEST = 'rosé@mail.localhost'
 
 interface Row {
   id: string
@@ -61,11 +64,12 @@ export async function openFrontDoor(settings: Record<string, string> = {}): Prom
     return stdout
   }
   const json = <T>(...args: string[]) => ingestctlJson<T>(dataDir, args, all)
-  const [{ secret }] = await Promise.all([
-    json<{ secret: string }>('credentials', 'add', CREDENTIAL, '--tenant', 'acme'),
-    cli('mailboxes', 'add', 'rosé@mail.localhost', '--tenant', 'acme'),
-  ])
+  const { secret } = await json<{ secret: string }>('credentials', 'add', CREDENTIAL, '--tenant', 'acme')
+  await cli('mailboxes', 'add', NEWEST, '--tenant', 'acme')
   const ports = portsIn(join(dataDir, 'ingest.log'))
+  // One that waits for a balancer's PROXY says nothing to us.
+  if (!('SMTP_PROXY_FROM' in settings))
+    await eventually(() => isKnown(ports.smtp, NEWEST), 60_000, 'a front door that knows all of it')
   return {
     system,
     folder,
@@ -96,6 +100,15 @@ export async function openFrontDoor(settings: Record<string, string> = {}): Prom
       rmSync(folder, { recursive: true, force: true, maxRetries: 5 })
     },
   }
+}
+
+/** Whether the front door takes mail to a mailbox, and so has what was entered before it. */
+async function isKnown(port: number, address: string): Promise<true | undefined> {
+  const session = await Session.open(port)
+  await session.command('MAIL FROM:<> SMTPUTF8')
+  const reply = await session.command(`RCPT TO:<${address}>`)
+  session.close()
+  return reply.startsWith('250') ? true : undefined
 }
 
 function portsIn(logFile: string): FrontDoor['ports'] {
