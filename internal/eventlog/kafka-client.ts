@@ -1,8 +1,9 @@
 // kafkajs, set up once: timeouts, retries, log lines and errors as the product has them.
 
-import kafkajs, { type Admin, type Kafka, type LogEntry, type RetryOptions } from 'kafkajs'
+import kafkajs, { type Admin, type Kafka, type RetryOptions } from 'kafkajs'
 import type { Clock, Log } from '../ports/ports.ts'
 import { EventLogError, type EventLogFault } from './fault.ts'
+import { kafkaLines } from './kafka-lines.ts'
 import { cureIdleLoop } from './kafka-quiet.ts'
 import type { KafkaSecurity } from './kafka-url.ts'
 
@@ -37,6 +38,7 @@ export interface ClientOptions extends KafkaSecurity {
 
 export function kafkaClient({ brokers, clientId, log, tls, sasl }: ClientOptions): Kafka {
   cureIdleLoop()
+  const tell = kafkaLines(log)
   return new kafkajs.Kafka({
     brokers,
     clientId,
@@ -47,21 +49,11 @@ export function kafkaClient({ brokers, clientId, log, tls, sasl }: ClientOptions
     requestTimeout: REQUEST_MS,
     retry: RETRY,
     logLevel: kafkajs.logLevel.INFO,
-    logCreator: () => (entry) => tell(log, entry),
+    logCreator: () => tell,
   })
 }
 
 export const metadataMaxAge = METADATA_MS
-
-/** What kafkajs calls an error and is everyday: members come and go, coordinators move, brokers restart. */
-const EVERYDAY =
-  /rebalanc|coordinator|not aware of this member|re-?join|Response Heartbeat|Connection (error|timeout)|Closed connection/i
-
-function tell(log: Log, { namespace, level, log: line }: LogEntry): void {
-  const { message, timestamp: _time, logger: _logger, stack: _stack, ...fields } = line
-  const loud = level <= kafkajs.logLevel.ERROR && !EVERYDAY.test(`${message} ${String(fields['error'] ?? '')}`)
-  log[loud ? 'warn' : 'debug']({ ...fields, kafka: namespace, said: message }, 'the Kafka client says')
-}
 
 /** `promise`, or an EventLogError `server` after `ms`. What was begun goes on and its result is dropped. */
 export async function within<T>(clock: Clock, ms: number, promise: Promise<T>): Promise<T> {

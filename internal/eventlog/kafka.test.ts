@@ -7,6 +7,7 @@ import { describe, expect, test } from 'vitest'
 import { CodecError, toStructured } from './codec.ts'
 import { ACLS } from './kafka-acls.ts'
 import { Handoff } from './kafka-handoff.ts'
+import { kafkaLines } from './kafka-lines.ts'
 import { partitionOf } from './kafka-partitions.ts'
 import { deadRecordOf, eventOf, letterOf, recordOf } from './kafka-records.ts'
 import { brokersOf, securityOf } from './kafka-url.ts'
@@ -255,4 +256,39 @@ test('kafkajs is the version whose inside was read: kafka-quiet.ts, kafka-publis
   }
   expect(manifest.version).toBe('2.2.4')
   expect(kafkajs.Kafka).toBeTypeOf('function')
+})
+
+describe('lines of the Kafka client', () => {
+  const missing = { message: 'Response Metadata(key: 3)', error: 'This server does not host this topic-partition' }
+  test.each<[string, kafkajs.logLevel, Record<string, string>, string[]]>([
+    [
+      'what it repeats is told once a minute, with how often it came',
+      kafkajs.logLevel.ERROR,
+      missing,
+      ['warn', 'debug', 'debug', 'warn 2'],
+    ],
+    [
+      'everyday trouble is quiet',
+      kafkajs.logLevel.ERROR,
+      { message: 'The group is rebalancing' },
+      ['debug', 'debug', 'debug', 'debug'],
+    ],
+    [
+      'what it tells of its work is quiet',
+      kafkajs.logLevel.INFO,
+      { message: 'Consumer has joined' },
+      ['debug', 'debug', 'debug', 'debug'],
+    ],
+  ])('%s', (_what, level, line, told) => {
+    const lines: string[] = []
+    const at = (name: string) => (fields: Record<string, unknown>) =>
+      void lines.push(typeof fields['repeated'] === 'number' ? `${name} ${fields['repeated']}` : name)
+    const tell = kafkaLines({ debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') })
+    const said = { logger: 'kafkajs', message: '', ...line }
+    for (const second of [0, 1, 59.9, 60]) {
+      const log = { ...said, correlationId: second, timestamp: new Date(second * 1000).toISOString() }
+      tell({ namespace: 'Connection', level, label: '', log })
+    }
+    expect(lines).toEqual(told)
+  })
 })
