@@ -94,7 +94,7 @@ export function asEventLogError(error: unknown, topics: readonly string[] = []):
  * not heard of a new topic does, it drops the error and stumbles over the answer that is not there.
  */
 export function mayPass(error: unknown): boolean {
-  if (error instanceof TypeError && error.message.includes('of null')) return true
+  if (error instanceof TypeError && /\bnull\b/.test(error.message)) return true
   const { retriable, cause } = error as { retriable?: boolean; cause?: { retriable?: boolean } }
   return cause?.retriable ?? retriable ?? false
 }

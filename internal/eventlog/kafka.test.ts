@@ -7,6 +7,7 @@ import { describe, expect, test } from 'vitest'
 import { CodecError, toStructured } from './codec.ts'
 import { ACLS } from './kafka-acls.ts'
 import { Handoff } from './kafka-handoff.ts'
+import { mayPass } from './kafka-client.ts'
 import { kafkaLines } from './kafka-lines.ts'
 import { partitionOf } from './kafka-partitions.ts'
 import { deadRecordOf, eventOf, letterOf, recordOf } from './kafka-records.ts'
@@ -256,6 +257,18 @@ test('kafkajs is the version whose inside was read: kafka-quiet.ts, kafka-publis
   }
   expect(manifest.version).toBe('2.2.4')
   expect(kafkajs.Kafka).toBeTypeOf('function')
+})
+
+describe('errors of the Kafka client that pass', () => {
+  const retriable = { retriable: true }
+  test.each<[string, unknown, boolean]>([
+    ['one that says so', Object.assign(new Error('no leader'), retriable), true],
+    ['one that wraps it', new Error('gave up', { cause: retriable }), true],
+    ['no metadata of topics', new TypeError("Cannot read properties of null (reading 'topicMetadata')"), true],
+    ['none of the cluster', new TypeError("Cannot destructure property 'brokers' of '(…)' as it is null."), true],
+    ['a bug', new TypeError("Cannot read properties of undefined (reading 'x')"), false],
+    ['a refusal', new Error('not authorized'), false],
+  ])('%s', (_what, error, passes) => expect(mayPass(error)).toBe(passes))
 })
 
 describe('lines of the Kafka client', () => {
